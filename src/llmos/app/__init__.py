@@ -1,0 +1,1 @@
+"""Composition: the ASGI application, its middleware, and the supervisor."""

@@ -1,0 +1,1 @@
+"""HTTP client for an LLMOS or Hub server."""

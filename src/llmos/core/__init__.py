@@ -1,0 +1,1 @@
+"""Pure ideas: names, ids, clock, errors, pagination."""

@@ -1,0 +1,1 @@
+"""Adapters to databases, object stores, git and other technology; no product nouns."""

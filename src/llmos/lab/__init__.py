@@ -1,0 +1,1 @@
+"""Data, training, evaluation and serving; the only room that may use torch."""

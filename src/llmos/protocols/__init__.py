@@ -1,0 +1,1 @@
+"""Faces other people designed: Hub API, git smart HTTP, git-lfs, Xet."""

@@ -1,0 +1,1 @@
+"""Message shapes shared by the server and the machine side."""
