@@ -1,0 +1,79 @@
+"""Names of people, organisations and repositories: one rule, used at every edge.
+
+The character rule is the Hub client's own (`huggingface_hub` repo id validator): ASCII
+letters, digits, `-`, `_`, `.`; no `--` or `..`; neither end is `-` or `.`; at most 96
+characters for the name. Names are kept as typed and compared without case.
+"""
+
+from __future__ import annotations
+
+import re
+
+from llmos.core.errors import BadRequest
+
+MAX_NAMESPACE_CHARS = 42
+MAX_REPO_NAME_CHARS = 96
+
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
+
+# Every first path segment that is, or may become, a route of ours; a namespace of that name
+# would shadow it or be mistaken for an official page.
+RESERVED_NAMESPACES = frozenset(
+    """
+    - about abuse account accounts admin administrator api app apps arena assets auth avatars
+    benchmarks billing blog bucket buckets cas chat code collections community competitions
+    contact course courses dashboard dataset datasets datasets-server deploy docs documentation
+    download downloads endpoint endpoints enterprise evals events explore favicon.ico feed feeds
+    forum forums git guest health healthz help home hub huggingface info inference invite invites
+    jobs join kernel kernels labs leaderboard leaderboards learn learning legal lfs llmos login
+    logout mail me metrics moderation model models moderator new none notifications null oauth
+    official organization organizations orgs pages papers password playground policy pricing
+    privacy profile public raw recipes register repos resolve resources robots.txt root runners
+    search security service settings setup sign-in sign-out sign-up signin signout signup site
+    sitemap.xml space spaces staff static status storage support system tasks team teams terms
+    test tokens tool tools trending undefined upload uploads user users v1 v2 web webhooks
+    webmaster well-known .well-known welcome www xet
+    """.split()
+)
+
+
+def name_key(name: str) -> str:
+    """The form under which names are compared: `Ada` and `ada` are one name."""
+    return name.lower()
+
+
+def _check(name: str, field: str, limit: int) -> str:
+    if not name:
+        raise BadRequest(f"{field} is empty: give a name of letters, digits, '-', '_' or '.'.")
+    if len(name) > limit:
+        raise BadRequest(f"{field} is too long: {len(name)} characters, at most {limit}.")
+    if not _NAME.fullmatch(name) or "--" in name or ".." in name:
+        raise BadRequest(
+            f"{field} {name!r} is not a valid name: use letters, digits, '-', '_' and '.', "
+            "without '--' or '..', and start and end with a letter or digit."
+        )
+    if name.lower().endswith(".git"):
+        raise BadRequest(f"{field} may not end in '.git': git adds that ending itself.")
+    return name
+
+
+def check_namespace(name: str, *, field: str = "name", allow_reserved: bool = False) -> str:
+    """Return `name` if a person or organisation may be called so; BadRequest otherwise."""
+    _check(name, field, MAX_NAMESPACE_CHARS)
+    if not allow_reserved and name_key(name) in RESERVED_NAMESPACES:
+        raise BadRequest(f"{field} {name!r} is reserved: please choose another one.")
+    return name
+
+
+def check_repo_name(name: str, *, field: str = "name") -> str:
+    """Return `name` if a repository may be called so; BadRequest otherwise."""
+    return _check(name, field, MAX_REPO_NAME_CHARS)
+
+
+def split_repo_name(repo_name: str, *, field: str = "name") -> tuple[str, str]:
+    """`"ada/tiny-llm"` -> `("ada", "tiny-llm")`, both checked; BadRequest otherwise."""
+    namespace, slash, name = repo_name.partition("/")
+    if not slash or "/" in name:
+        raise BadRequest(f"{field} must look like 'namespace/name', not {repo_name!r}.")
+    check_namespace(namespace, field=field, allow_reserved=True)
+    return namespace, check_repo_name(name, field=field)

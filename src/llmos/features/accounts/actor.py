@@ -1,0 +1,72 @@
+"""Who is asking: the first argument of every service and policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llmos.core.errors import Forbidden, Unauthenticated
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScope:
+    """One grant of a fine-grained token: verbs on one repository or on one namespace.
+
+    `target` is `"namespace"`, or `"type:namespace/name"`, or `"*"`, all in lower case.
+    """
+
+    target: str
+    verbs: frozenset[str]  # of: repo.read, repo.write, repo.admin, discussion.write, job.write, inference
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person, seen through the credential they presented; anonymous when `user_id` is None.
+
+    `roles` maps the id of each organisation to the member's role. A token narrows what the
+    person may do: `token_role` is `read`, `write` or `fineGrained` (then `scopes` decide); it is
+    None for a browser session and for the command line, which may do all the person may.
+    """
+
+    user_id: int | None = None
+    name: str = ""
+    fullname: str = ""
+    email: str | None = None
+    is_admin: bool = False
+    roles: dict[int, str] = field(default_factory=dict)
+    token_role: str | None = None
+    token_name: str | None = None
+    token_id: int | None = None
+    session_id: int | None = None
+    scopes: tuple[TokenScope, ...] = ()
+    ip: str | None = None
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.user_id is None
+
+    def require_user(self) -> int:
+        """The user id; Unauthenticated for a visitor who is not signed in."""
+        if self.user_id is None:
+            raise Unauthenticated("Sign in, or send an access token, to do this.")
+        return self.user_id
+
+    def allows(self, verb: str, namespace: str, repo_key: str | None = None) -> bool:
+        """Whether the credential itself permits `verb`; says nothing about roles.
+
+        `repo_key` is `"type:namespace/name"`. A read token allows only `repo.read`.
+        """
+        if self.token_role is None or self.token_role == "write":
+            return True
+        if self.token_role == "read":
+            return verb in {"repo.read", "inference"}
+        wanted = {"*", namespace.lower(), (repo_key or "").lower()}
+        return any(verb in scope.verbs for scope in self.scopes if scope.target in wanted)
+
+    def check_account_write(self) -> None:
+        """Refuse credentials too narrow to change the account itself (settings, tokens, orgs)."""
+        self.require_user()
+        if self.token_role not in (None, "write"):
+            raise Forbidden("This needs a token with the 'write' role; yours is narrower.")
+
+
+ANONYMOUS = Actor()

@@ -1,0 +1,1 @@
+"""SQLite (WAL) or PostgreSQL behind SQLAlchemy; every difference of dialect lives here."""

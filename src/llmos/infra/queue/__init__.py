@@ -1,0 +1,1 @@
+"""The outbox: news written in the same transaction as the change, delivered afterwards."""

@@ -1,0 +1,1 @@
+"""Hashing, signing and rate limits."""

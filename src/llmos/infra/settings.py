@@ -1,0 +1,157 @@
+"""Settings: environment variables `LLMOS_*`, then `$LLMOS_HOME/llmos.toml`, then defaults.
+
+Secrets that are not set are generated on the first run and kept in `$LLMOS_HOME/secrets`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+
+class Settings(BaseSettings):
+    """Every field can be set as `LLMOS_<FIELD>`; units are in the names."""
+
+    model_config = SettingsConfigDict(env_prefix="LLMOS_", extra="ignore")
+
+    home: Path = Field(Path("var"), description="Folder that holds everything of this instance.")
+    host: str = Field("127.0.0.1", description="Address the web process listens on.")
+    port: int = Field(8642, ge=1, le=65535, description="Port the web process listens on.")
+    public_url: str | None = Field(
+        None,
+        description="Address users reach the instance at, if a proxy stands in front; "
+        "by default the host each request names.",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1", description="Addresses whose X-Forwarded-* headers are believed."
+    )
+    web_workers: int = Field(1, ge=1, le=64, description="Number of web processes.")
+    threads: int = Field(16, ge=2, le=256, description="Threads for database and git work per web process.")
+
+    site_name: str = Field("LLMOS", description="Name shown in page titles.")
+    signup: Literal["open", "invite", "closed"] = Field("open", description="Who may create an account.")
+    default_locale: Literal["en", "zh"] = Field("en", description="Language when a visitor names none.")
+
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL; by default SQLite in the home folder."
+    )
+    storage_url: str | None = Field(
+        None, description="Object store: a folder or s3://bucket/prefix; by default a folder in home."
+    )
+    storage_endpoint: str | None = Field(None, description="Address of an S3-compatible server.")
+    storage_access_key: str | None = Field(None, description="Access key of the object store.")
+    storage_secret_key: str | None = Field(None, description="Secret key of the object store.")
+    storage_region: str = Field("us-east-1", description="Region of the object store.")
+    storage_presign: bool = Field(
+        False, description="Answer downloads and uploads with links straight to the object store."
+    )
+
+    regular_file_limit_bytes: int = Field(
+        10 * MIB, ge=KIB, description="Largest file kept in git itself; larger ones need LFS or Xet."
+    )
+    commit_body_limit_bytes: int = Field(
+        4 * GIB, ge=MIB, description="Largest body of a commit made through the API."
+    )
+    lfs_part_bytes: int = Field(
+        512 * MIB, ge=5 * MIB, description="Size of one part of a multipart LFS upload."
+    )
+    lfs_multipart_above_bytes: int = Field(
+        5 * GIB, ge=MIB, description="LFS uploads above this size are sent in parts."
+    )
+    lfs_file_limit_bytes: int = Field(500 * GIB, ge=MIB, description="Largest single file.")
+    default_quota_bytes: int = Field(
+        0, ge=0, description="Storage each namespace may use; 0 means no limit."
+    )
+    gc_grace_days: int = Field(
+        30, ge=22, description="Days an unreferenced object is kept; clients cache for 21 days."
+    )
+
+    rate_limits: bool = Field(True, description="Whether request rates are limited.")
+    rate_api: int = Field(3000, ge=1, description="API requests per client in five minutes.")
+    rate_resolve: int = Field(20000, ge=1, description="File requests per client in five minutes.")
+    rate_pages: int = Field(2000, ge=1, description="Page requests per client in five minutes.")
+    rate_signin: int = Field(30, ge=1, description="Sign-in attempts per client in five minutes.")
+
+    session_days: int = Field(30, ge=1, description="Days a browser session lasts without use.")
+    secure_cookies: Literal["auto", "always", "never"] = Field(
+        "auto", description="Whether cookies demand https; auto follows the request's scheme."
+    )
+    smtp_url: str | None = Field(
+        None, description="Mail server, smtp://user:password@host:587; without it mail is not sent."
+    )
+    mail_from: str = Field("llmos@localhost", description="Sender of mail.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
+    secret_key: str | None = Field(
+        None, description="Key that signs links and short-lived tokens; generated when not set."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = Path(os.environ.get("LLMOS_HOME", "var")).expanduser()
+        toml = TomlConfigSettingsSource(settings_cls, home / "llmos.toml")
+        return init_settings, env_settings, toml
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'llmos.db'}"
+
+    @property
+    def git_root(self) -> Path:
+        return self.home / "git"
+
+    @property
+    def object_root(self) -> Path:
+        return self.home / "objects"
+
+    @property
+    def tmp_root(self) -> Path:
+        return self.home / "tmp"
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The settings of this process, read once; tests call `get_settings.cache_clear()`."""
+    return Settings()
+
+
+def settings_sources(settings: Settings) -> dict[str, tuple[Any, str]]:
+    """Each field's value and where it came from: `environment`, `llmos.toml` or `default`."""
+    toml_path = settings.home / "llmos.toml"
+    in_toml: set[str] = set()
+    if toml_path.exists():
+        import tomllib
+
+        in_toml = set(tomllib.loads(toml_path.read_text()))
+    out: dict[str, tuple[Any, str]] = {}
+    for name in type(settings).model_fields:
+        source = "default"
+        if f"LLMOS_{name.upper()}" in os.environ:
+            source = "environment"
+        elif name in in_toml:
+            source = "llmos.toml"
+        out[name] = (getattr(settings, name), source)
+    return out

@@ -1,0 +1,1 @@
+"""HTTP machinery without product nouns: raw-path routing, sessions per request, byte ranges."""

@@ -1,0 +1,116 @@
+"""Template filters: sizes, numbers, times and URL parts in the reader's language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from babel.dates import format_date, format_datetime, format_timedelta
+from babel.numbers import format_compact_decimal, format_decimal
+from markupsafe import Markup, escape
+
+from llmos.core.clock import now
+from llmos.infra.i18n import Locale
+
+BABEL_LOCALES: dict[Locale, str] = {"en": "en_GB", "zh": "zh_Hans_CN"}
+LANGUAGE_TAGS: dict[Locale, str] = {"en": "en", "zh": "zh-Hans"}
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_BETWEEN_SCRIPTS = re.compile(r"(?<=[0-9A-Za-z.])(?=[\u4e00-\u9fff])|(?<=[\u4e00-\u9fff])(?=[0-9A-Za-z])")
+
+
+def filesize(size_bytes: int) -> str:
+    """`1.2 GB`: decimal units, as clients and file lists of the Hub print them."""
+    size = float(size_bytes)
+    for unit in _UNITS:
+        if size < 999.5 or unit == _UNITS[-1]:
+            break
+        size /= 1000
+    digits = f"{size:.0f}" if unit == "B" or size >= 99.95 else f"{size:.2f}".rstrip("0").rstrip(".")
+    return f"{digits} {unit}"
+
+
+def path_segment(value: str) -> str:
+    """One segment of a URL path: everything quoted, also the slash."""
+    return quote(value, safe="")
+
+
+def path_segments(value: str) -> str:
+    """A whole path: quoted, slashes kept."""
+    return quote(value, safe="/")
+
+
+def with_query(path: str, params: Mapping[str, Any]) -> str:
+    """`path?…` with the parameters that are not None or empty."""
+    kept = {key: value for key, value in params.items() if value not in (None, "", [], ())}
+    return f"{path}?{urlencode(kept, doseq=True)}" if kept else path
+
+
+def avatar_tone(name: str) -> int:
+    """0-7, always the same for a name: which tone a generated avatar has."""
+    return sum((position + 1) * ord(char) for position, char in enumerate(name.lower())) % 8
+
+
+class LocaleFilters:
+    """The filters that depend on the language."""
+
+    def __init__(self, locale: Locale) -> None:
+        self.locale = locale
+        self.babel_locale = BABEL_LOCALES[locale]
+
+    def number(self, value: float) -> str:
+        """`1.2k`, `3.4M` (`1.2万` in Chinese); exact below a thousand."""
+        if abs(value) < 1000:
+            return format_decimal(value, locale=self.babel_locale)
+        short = format_compact_decimal(value, locale=self.babel_locale, fraction_digits=1)
+        return short.replace("K", "k") if self.locale == "en" else short
+
+    def exact(self, value: float) -> str:
+        """`12,345,678`."""
+        return format_decimal(value, locale=self.babel_locale)
+
+    def date(self, at: datetime) -> str:
+        """`21 Nov 2026`, `2026年11月21日`."""
+        return format_date(at.astimezone(UTC), "medium", locale=self.babel_locale)
+
+    def relative(self, at: datetime) -> str:
+        """`3 days ago`, `3 天前`: the words of CLDR, as browsers have them."""
+        words = format_timedelta(
+            at - now(), granularity="second", threshold=1, add_direction=True, locale=self.babel_locale
+        )
+        return _BETWEEN_SCRIPTS.sub(" ", words)
+
+    def ago(self, at: datetime | None) -> Markup:
+        """`relative` inside `<time>` with the full date as title; empty for None."""
+        if at is None:
+            return Markup("")
+        at = at.astimezone(UTC)
+        title = format_datetime(at, "medium", locale=self.babel_locale) + " UTC"
+        return Markup('<time datetime="{}" title="{}" data-relative>{}</time>').format(
+            at.strftime("%Y-%m-%dT%H:%M:%SZ"), title, self.relative(at)
+        )
+
+    def as_dict(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "ago": self.ago,
+            "date": self.date,
+            "exact": self.exact,
+            "number": self.number,
+            "relative": self.relative,
+            "filesize": filesize,
+            "path_segment": path_segment,
+            "path_segments": path_segments,
+            "with_query": with_query,
+            "avatar_tone": avatar_tone,
+        }
+
+
+def icon_markup(url: str, name: str, size: int, label: str) -> Markup:
+    """An icon of the sprite at `url`; with `label` it speaks, without it is decoration."""
+    access = Markup('role="img" aria-label="{}"').format(label) if label else 'aria-hidden="true"'
+    return Markup(
+        '<svg class="icon" width="{0}" height="{0}" {1} focusable="false">'
+        '<use href="{2}#{3}"></use></svg>'
+    ).format(size, Markup(access), escape(url), name)
