@@ -5,17 +5,12 @@ raw size) and its data; a footer, if any, starts with `XETBLOB` and is not neede
 xorb format).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import lz4.frame
-import numpy as np
-
 from llmos.infra.xet.chunks import (
     CHUNK_HEADER_BYTES,
-    MAX_CHUNK_DATA_BYTES,
-    MAX_CHUNK_RAW_BYTES,
     MAX_XORB_BYTES,
     MAX_XORB_CHUNKS,
     ChunkRecord,
@@ -23,16 +18,13 @@ from llmos.infra.xet.chunks import (
     pack_chunks,
     unpack_chunks,
 )
+from llmos.infra.xet.codec import decode_view, encode_chunk, read_header
 from llmos.infra.xet.errors import XetFormatError
 from llmos.infra.xet.hashes import Buffer, XetHash, hash_chunk, to_hex
 from llmos.infra.xet.merkle import xorb_hash
 
-SCHEME_NONE = 0
-SCHEME_LZ4 = 1
-SCHEME_BG4_LZ4 = 2
-
 _FOOTER_MARK = b"XETBLOB"
-_READ_BYTES = 1024 * 1024
+_READ_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +91,14 @@ class XorbVerifier:
         if view[: len(_FOOTER_MARK)] == _FOOTER_MARK:
             self._in_footer = True
             return 0
-        data_size, scheme, raw_size = _read_header(view)
+        data_size, scheme, raw_size = read_header(view)
         end = CHUNK_HEADER_BYTES + data_size
         if len(view) < end:
             return 0
         if len(self.records) == MAX_XORB_CHUNKS:
             raise XetFormatError(f"A xorb holds at most {MAX_XORB_CHUNKS} chunks.")
-        raw = _decode(scheme, view[CHUNK_HEADER_BYTES:end], raw_size)
-        self.records.append(
-            ChunkRecord(hash_chunk(raw), raw_size, end, self.packed_bytes, scheme)
-        )
+        raw = decode_view(scheme, view[CHUNK_HEADER_BYTES:end], raw_size)
+        self.records.append(ChunkRecord(hash_chunk(raw), raw_size, end, self.packed_bytes, scheme))
         self.raw_bytes += raw_size
         self.packed_bytes += end
         return end
@@ -127,49 +117,6 @@ def parse_xorb(source: Buffer | BinaryIO, expected: XetHash | None = None) -> Pa
         while block := source.read(_READ_BYTES):
             verifier.feed(block)
     return verifier.finish(expected)
-
-
-def iter_raw_chunks(packed: Buffer) -> Iterator[Buffer]:
-    """Raw data of each chunk in a run of whole packed chunks (headers included).
-
-    Raises XetFormatError where the bytes are no chunk; hashes are not checked.
-    """
-    view = memoryview(packed)
-    while view:
-        if len(view) < CHUNK_HEADER_BYTES:
-            raise XetFormatError("A packed range ends inside a chunk header.")
-        data_size, scheme, raw_size = _read_header(view)
-        end = CHUNK_HEADER_BYTES + data_size
-        if len(view) < end:
-            raise XetFormatError("A packed range ends inside a chunk.")
-        yield _decode(scheme, view[CHUNK_HEADER_BYTES:end], raw_size)
-        view = view[end:]
-
-
-def decode_chunk(scheme: int, data: Buffer, raw_size: int) -> bytes:
-    """Raw bytes of a chunk's data (without header); never makes more than the limit.
-
-    Raises XetFormatError for an unknown scheme, damaged data, or any size but `raw_size`.
-    """
-    if not 0 < raw_size <= MAX_CHUNK_RAW_BYTES:
-        raise XetFormatError(f"A chunk has 1 to {MAX_CHUNK_RAW_BYTES} raw bytes, not {raw_size}.")
-    return bytes(_decode(scheme, data, raw_size))
-
-
-def encode_chunk(raw: bytes, scheme: int | None = None) -> tuple[int, bytes]:
-    """(scheme, data) of a chunk; without a scheme the smallest of the three is taken."""
-    if not 0 < len(raw) <= MAX_CHUNK_RAW_BYTES:
-        raise XetFormatError(f"A chunk has 1 to {MAX_CHUNK_RAW_BYTES} raw bytes, not {len(raw)}.")
-    if scheme == SCHEME_NONE:
-        return SCHEME_NONE, raw
-    if scheme == SCHEME_LZ4:
-        return SCHEME_LZ4, lz4.frame.compress(raw)
-    if scheme == SCHEME_BG4_LZ4:
-        return SCHEME_BG4_LZ4, lz4.frame.compress(b"".join([raw[i::4] for i in range(4)]))
-    if scheme is not None:
-        raise XetFormatError(f"Chunk scheme {scheme} is unknown; use 0, 1 or 2.")
-    choices = [encode_chunk(raw, s) for s in (SCHEME_NONE, SCHEME_LZ4, SCHEME_BG4_LZ4)]
-    return min(choices, key=lambda choice: len(choice[1]))
 
 
 def build_xorb(chunks: Iterable[bytes], scheme: int | None = None) -> tuple[bytes, ParsedXorb]:
@@ -195,53 +142,3 @@ def build_xorb(chunks: Iterable[bytes], scheme: int | None = None) -> tuple[byte
         raise XetFormatError("The xorb holds no chunk.")
     name = xorb_hash((record.hash, record.raw_size) for record in records)
     return bytes(packed), ParsedXorb(name, records, raw_bytes, len(packed))
-
-
-def _read_header(view: memoryview) -> tuple[int, int, int]:
-    word = int.from_bytes(view[:CHUNK_HEADER_BYTES], "little")
-    data_size, scheme, raw_size = word >> 8 & 0xFFFFFF, word >> 32 & 0xFF, word >> 40
-    if word & 0xFF:
-        raise XetFormatError(f"Chunk header version {word & 0xFF} is unknown; use version 0.")
-    if not 0 < raw_size <= MAX_CHUNK_RAW_BYTES:
-        raise XetFormatError(f"A chunk has 1 to {MAX_CHUNK_RAW_BYTES} raw bytes, not {raw_size}.")
-    if not 0 < data_size <= MAX_CHUNK_DATA_BYTES:
-        raise XetFormatError(
-            f"A packed chunk has 1 to {MAX_CHUNK_DATA_BYTES} bytes, not {data_size}."
-        )
-    return data_size, scheme, raw_size
-
-
-def _decode(scheme: int, data: Buffer, raw_size: int) -> Buffer:
-    if scheme == SCHEME_NONE:
-        if len(data) != raw_size:
-            raise XetFormatError(f"An unpacked chunk declares {raw_size} bytes, has {len(data)}.")
-        return data
-    if scheme == SCHEME_LZ4:
-        return _decompress(data, raw_size)
-    if scheme == SCHEME_BG4_LZ4:
-        return _join_groups(_decompress(data, raw_size))
-    raise XetFormatError(f"Chunk scheme {scheme} is unknown; use 0, 1 or 2.")
-
-
-def _decompress(data: Buffer, raw_size: int) -> bytes:
-    frame = lz4.frame.LZ4FrameDecompressor()
-    try:
-        # One byte more than declared is enough to see a lie; a bomb never unfolds.
-        raw: bytes = frame.decompress(data, max_length=raw_size + 1)
-    except (RuntimeError, ValueError, EOFError) as error:
-        raise XetFormatError("A chunk's data is not a valid LZ4 frame.") from error
-    if len(raw) != raw_size or not frame.eof or frame.unused_data:
-        raise XetFormatError(f"A chunk's LZ4 frame does not hold exactly {raw_size} bytes.")
-    return raw
-
-
-def _join_groups(grouped: bytes) -> memoryview:
-    """Undo byte grouping: all bytes 0 mod 4, then 1, 2, 3; a short tail is in the first groups."""
-    source = np.frombuffer(grouped, np.uint8)
-    raw = np.empty(len(grouped), np.uint8)
-    start = 0
-    for group in range(4):
-        end = start + (len(grouped) - group + 3) // 4
-        raw[group::4] = source[start:end]
-        start = end
-    return raw.data
