@@ -1,0 +1,84 @@
+"""The web process: one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp
+
+from llmos import __version__
+from llmos.app.faces import render_error
+from llmos.app.middleware import RequestEdge
+from llmos.app.routes import add_routes
+from llmos.core.errors import BadRequest, LlmosError, NotFound
+from llmos.infra.runtime import Runtime, open_runtime
+from llmos.infra.settings import Settings, get_settings
+from llmos.infra.web.routing import RawPath
+
+
+def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> ASGIApp:
+    """The application over a runtime of its own (or the one given, which the caller closes)."""
+    rt = runtime or open_runtime(settings or get_settings())
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        _widen_thread_pool(rt.settings.threads)
+        yield
+        if runtime is None:
+            rt.close()
+
+    app = FastAPI(
+        title="LLMOS",
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.runtime = rt
+    app.add_exception_handler(LlmosError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(StarletteHTTPException, _http)
+    add_routes(app)
+    return RequestEdge(RawPath(app))
+
+
+def _widen_thread_pool(threads: int) -> None:
+    from anyio import to_thread
+
+    to_thread.current_default_thread_limiter().total_tokens = threads
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LlmosError)
+    return render_error(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+    ]
+    return render_error(request, BadRequest("; ".join(problems) or "The request is malformed."))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    if error.status_code == 404:
+        return render_error(request, NotFound("There is nothing at this address."))
+    if error.status_code == 405:
+        allow = (error.headers or {}).get("Allow", "")
+        refusal = LlmosError(f"This address does not take {request.method}.", status=405, code="MethodNotAllowed")
+        response = render_error(request, refusal)
+        if allow:
+            response.headers["Allow"] = allow
+        return response
+    return render_error(request, BadRequest(str(error.detail), status=error.status_code))
+
+

@@ -1,0 +1,79 @@
+"""Pure ASGI middleware: a request id on everything, no exception left unrendered."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import secrets
+import sqlite3
+import time
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llmos.app.faces import render_error
+from llmos.core.errors import LlmosError, OutOfSpace, Unavailable
+
+log = logging.getLogger("llmos.request")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_=;.:/-]{1,100}")
+
+
+class RequestEdge:
+    """Outermost layer: request id, access log, and the last resort for exceptions."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        request_id = _request_id(request)
+        scope["request_id"] = request_id
+        started_at = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            log.info("%s %s client went away", scope["method"], scope["path"])
+        except Exception as error:  # request edge: every exception becomes a typed answer
+            refusal = as_refusal(error)
+            if refusal.status >= 500:
+                log.exception("%s %s failed [%s]", scope["method"], scope["path"], request_id)
+            if status:
+                raise  # the answer has begun: only closing the connection tells the truth
+            await render_error(request, refusal)(scope, receive, send_with_id)
+        finally:
+            took_ms = (time.perf_counter() - started_at) * 1000
+            log.debug("%s %s %s %.1fms", scope["method"], scope["path"], status, took_ms)
+
+
+def _request_id(request: Request) -> str:
+    given = request.headers.get("x-request-id") or request.headers.get("x-amzn-trace-id") or ""
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
+
+
+def as_refusal(error: Exception) -> LlmosError:
+    """Every exception as a typed refusal; what nobody foresaw becomes a plain 500 without details."""
+    if isinstance(error, LlmosError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfSpace("The server's disk is full: nothing was changed. Tell its operator.")
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, sqlite3.OperationalError) and "full" in str(original):
+        return OutOfSpace("The server's disk is full: nothing was changed. Tell its operator.")
+    if isinstance(error, OperationalError):
+        return Unavailable("The database is busy or not reachable: try again in a moment.")
+    return LlmosError("Something went wrong on the server. The request id finds it in the log.")

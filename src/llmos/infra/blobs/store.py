@@ -1,0 +1,201 @@
+"""The object store: immutable objects under slash-separated keys.
+
+`FolderStore` keeps them as files and can hand out a path for the fastest sending;
+`RemoteStore` speaks S3 through obstore and can hand out presigned links.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import obstore
+from obstore.store import S3Store
+
+from llmos.infra.blobs.durable import publish_file, write_file
+from llmos.infra.settings import Settings
+
+STREAM_CHUNK_BYTES = 1024 * 1024
+
+
+class ObjectMeta(NamedTuple):
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class ObjectStore(Protocol):
+    """What every store promises: an object is durable when `put_*` returns, and never changes."""
+
+    def put_file(self, key: str, source: Path) -> None:
+        """Store the file's bytes under `key`; `source` may be moved away."""
+
+    def put_bytes(self, key: str, data: bytes) -> None: ...
+
+    def head(self, key: str) -> int | None:
+        """Size in bytes, or None where there is no such object."""
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes `start` to `end` (exclusive). Raises FileNotFoundError."""
+
+    def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        """The bytes in pieces of at most 1 MiB. Raises FileNotFoundError."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; quietly when it is not there."""
+
+    def list(self, prefix: str) -> Iterator[ObjectMeta]: ...
+
+    def local_path(self, key: str) -> Path | None:
+        """The file that holds the object, where it is one on this machine."""
+
+    def presign(self, method: str, key: str, *, ttl_s: int) -> str | None:
+        """A link anybody may use until it expires, where the store can make one."""
+
+
+class FolderStore:
+    """Objects as files below one folder, on the same file system as `tmp_root`."""
+
+    def __init__(self, root: Path, tmp_root: Path) -> None:
+        self.root = root
+        self.tmp_root = tmp_root
+        root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        tmp_root.mkdir(parents=True, exist_ok=True, mode=0o750)
+
+    def _path(self, key: str) -> Path:
+        if key.startswith("/") or ".." in key.split("/"):
+            raise ValueError(f"not an object key: {key!r}")
+        return self.root / key
+
+    def put_file(self, key: str, source: Path) -> None:
+        publish_file(source, self._path(key))
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        write_file(self._path(key), data, tmp_root=self.tmp_root)
+
+    def head(self, key: str) -> int | None:
+        try:
+            return self._path(key).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        fd = os.open(self._path(key), os.O_RDONLY)
+        try:
+            stop = os.fstat(fd).st_size if end is None else end
+            return os.pread(fd, max(stop - start, 0), start)
+        finally:
+            os.close(fd)
+
+    def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        fd = os.open(self._path(key), os.O_RDONLY)
+        try:
+            while start < end:
+                piece = os.pread(fd, min(STREAM_CHUNK_BYTES, end - start), start)
+                if not piece:
+                    raise FileNotFoundError(f"{key} is shorter than its record says")
+                start += len(piece)
+                yield piece
+        finally:
+            os.close(fd)
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._path(key).unlink()
+
+    def list(self, prefix: str) -> Iterator[ObjectMeta]:
+        base = self._path(prefix)
+        for folder, _dirs, files in os.walk(base):
+            for name in sorted(files):
+                path = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    stat = path.stat()
+                    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+                    yield ObjectMeta(str(path.relative_to(self.root)), stat.st_size, modified)
+
+    def local_path(self, key: str) -> Path | None:
+        return self._path(key)
+
+    def presign(self, method: str, key: str, *, ttl_s: int) -> str | None:
+        return None
+
+
+class RemoteStore:
+    """Objects in an S3-compatible bucket; a put is durable when the store has answered."""
+
+    def __init__(self, store: S3Store, *, presigns: bool) -> None:
+        self._store = store
+        self._presigns = presigns
+
+    def put_file(self, key: str, source: Path) -> None:
+        obstore.put(self._store, key, source)
+        source.unlink()
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        obstore.put(self._store, key, data)
+
+    def head(self, key: str) -> int | None:
+        try:
+            return int(obstore.head(self._store, key)["size"])
+        except FileNotFoundError:
+            return None
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        if end is None:
+            end = self.head(key)
+            if end is None:
+                raise FileNotFoundError(key)
+        if end <= start:
+            return b""
+        return bytes(obstore.get_range(self._store, key, start=start, end=end))
+
+    def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        if end <= start:
+            return
+        result = obstore.get(self._store, key, options={"range": (start, end)})
+        for piece in result.stream(min_chunk_size=STREAM_CHUNK_BYTES):
+            yield bytes(piece)
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store, key)
+
+    def list(self, prefix: str) -> Iterator[ObjectMeta]:
+        for batch in obstore.list(self._store, prefix=prefix):
+            for meta in batch:
+                yield ObjectMeta(meta["path"], meta["size"], meta["last_modified"])
+
+    def local_path(self, key: str) -> Path | None:
+        return None
+
+    def presign(self, method: str, key: str, *, ttl_s: int) -> str | None:
+        if not self._presigns:
+            return None
+        verb: Any = method
+        return obstore.sign(self._store, verb, key, timedelta(seconds=ttl_s))
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The store named by `LLMOS_STORAGE_URL`: nothing or a folder, or `s3://bucket/prefix`."""
+    url = settings.storage_url
+    if not url or not url.startswith("s3://"):
+        root = Path(url.removeprefix("file://")) if url else settings.object_root
+        return FolderStore(root, settings.tmp_root)
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    config: dict[str, Any] = {"region": settings.storage_region}
+    if settings.storage_endpoint:
+        config["endpoint"] = settings.storage_endpoint
+    if settings.storage_access_key and settings.storage_secret_key:
+        config["access_key_id"] = settings.storage_access_key
+        config["secret_access_key"] = settings.storage_secret_key
+    store = S3Store(
+        bucket,
+        prefix=prefix or None,
+        client_options={"allow_http": True},
+        **config,
+    )
+    return RemoteStore(store, presigns=settings.storage_presign)

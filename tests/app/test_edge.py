@@ -1,0 +1,32 @@
+"""The outermost layer: ids, unknown addresses, errors in every face."""
+
+from __future__ import annotations
+
+import urllib.request
+
+from kit.server import LiveServer
+from starlette.testclient import TestClient
+
+
+def test_live_server_answers_with_a_request_id(server: LiveServer) -> None:
+    with urllib.request.urlopen(f"{server.url}/-/health") as answer:
+        assert answer.read() == b"ok"
+        assert answer.headers["X-Request-Id"]
+
+
+def test_unknown_api_address_is_a_json_404(app_client: TestClient) -> None:
+    answer = app_client.get("/api/no-such-thing")
+    assert answer.status_code == 404
+    assert answer.json()["error"]
+
+
+def test_unknown_page_is_an_html_404(app_client: TestClient) -> None:
+    answer = app_client.get("/-/no-such-page", headers={"accept": "text/html"})
+    assert answer.status_code == 404
+    assert "text/html" in answer.headers["content-type"]
+
+
+def test_wrong_method_names_the_right_ones(app_client: TestClient) -> None:
+    answer = app_client.post("/-/health")
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["allow"]

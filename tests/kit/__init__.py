@@ -1,0 +1,1 @@
+"""Shared parts of the tests: a live server, people, databases."""
