@@ -60,7 +60,7 @@ def load_yaml(text: str) -> YamlDocument:
     builder = _Builder()
     clean = text.encode("utf-8", "replace").decode("utf-8")
     try:
-        for event in yaml.parse(clean, Loader=_LOADER):  # type: ignore[no-untyped-call]
+        for event in yaml.parse(clean, Loader=_LOADER):
             builder.take(event)
     except yaml.YAMLError as error:
         raise YamlError(_describe(error)) from error
@@ -75,6 +75,17 @@ def _describe(error: yaml.YAMLError) -> str:
     return f"{problem} at line {mark.line + 1}, column {mark.column + 1}"
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A finished value: its cost with every alias expanded, its levels of nesting."""
+
+    value: Any
+    weight: int
+    height: int = 0
+    text: str | None = None
+    merge: bool = False
+
+
 @dataclass
 class _Frame:
     """A sequence or mapping that is still open."""
@@ -82,6 +93,7 @@ class _Frame:
     value: list[Any] | dict[str, Any]
     anchor: str | None
     weight: int = 1
+    height: int = 1
     key: Any = _NO_KEY
     merges: bool = False
     own_keys: set[str] = field(default_factory=set)
@@ -92,7 +104,7 @@ class _Builder:
         self.value: Any = None
         self.duplicate_keys: list[str] = []
         self._stack: list[_Frame] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, _Built] = {}
         self._weight = 0
         self._documents = 0
 
@@ -102,29 +114,37 @@ class _Builder:
             merge = event.value == "<<" and bool(event.implicit[0])
             weight = 1 + len(event.value)
             self._spend(weight)
-            self._put(_scalar(event, line), event.value, weight, event.anchor, line, merge)
+            built = _Built(_scalar(event, line), weight, text=event.value, merge=merge)
+            self._put(built, event.anchor, line)
         elif isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self._anchors:
-                raise YamlError(f"undefined or recursive alias *{event.anchor} at line {line}")
-            value, weight = self._anchors[event.anchor]
-            self._spend(weight)
-            self._put(value, None, weight, None, line, False)
+            self._put(self._alias(event.anchor, line), None, line)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open(event, line)
         elif isinstance(event, yaml.CollectionEndEvent):
             frame = self._stack.pop()
-            self._put(frame.value, None, frame.weight, frame.anchor, line, False)
+            self._put(_Built(frame.value, frame.weight, frame.height), frame.anchor, line)
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
                 raise YamlError(f"a second yaml document starts at line {line}; keep one")
 
+    def _alias(self, anchor: str | None, line: int) -> _Built:
+        if anchor is None or anchor not in self._anchors:
+            raise YamlError(f"undefined or recursive alias *{anchor} at line {line}")
+        built = self._anchors[anchor]
+        self._spend(built.weight)
+        self._check_depth(built.height, line)
+        return _Built(built.value, built.weight, built.height)
+
+    def _check_depth(self, height: int, line: int) -> None:
+        if len(self._stack) + height > MAX_DEPTH:
+            raise YamlError(f"yaml is nested deeper than {MAX_DEPTH} levels at line {line}")
+
     def _open(self, event: Any, line: int) -> None:
         name = "seq" if isinstance(event, yaml.SequenceStartEvent) else "map"
         if event.tag not in (None, "!", _TAG_PREFIX + name):
             raise YamlError(f"unknown tag {event.tag} at line {line}; remove it")
-        if len(self._stack) >= MAX_DEPTH:
-            raise YamlError(f"yaml is nested deeper than {MAX_DEPTH} levels at line {line}")
+        self._check_depth(1, line)
         self._spend(1)
         self._anchors.pop(event.anchor, None)
         self._stack.append(_Frame([] if name == "seq" else {}, event.anchor))
@@ -134,23 +154,22 @@ class _Builder:
         if self._weight > MAX_WEIGHT:
             raise YamlError("yaml aliases expand to too much data; write the values out")
 
-    def _put(
-        self, value: Any, text: str | None, weight: int, anchor: str | None, line: int, merge: bool
-    ) -> None:
+    def _put(self, built: _Built, anchor: str | None, line: int) -> None:
         if anchor is not None:
-            self._anchors[anchor] = (value, weight)
+            self._anchors[anchor] = built
         if not self._stack:
-            self.value = value
+            self.value = built.value
             return
         frame = self._stack[-1]
-        frame.weight += weight
+        frame.weight += built.weight
+        frame.height = max(frame.height, built.height + 1)
         if isinstance(frame.value, list):
-            frame.value.append(value)
+            frame.value.append(built.value)
         elif frame.key is _NO_KEY:
-            frame.key = _as_key(value, text, line)
-            frame.merges = merge
+            frame.key = _as_key(built, line)
+            frame.merges = built.merge
         else:
-            self._set(frame, value, line)
+            self._set(frame, built.value, line)
 
     def _set(self, frame: _Frame, value: Any, line: int) -> None:
         mapping = frame.value
@@ -169,10 +188,10 @@ class _Builder:
         mapping[key] = value
 
 
-def _as_key(value: Any, text: str | None, line: int) -> str:
-    if isinstance(value, (list, dict)):
+def _as_key(built: _Built, line: int) -> str:
+    if isinstance(built.value, (list, dict)):
         raise YamlError(f"a mapping key at line {line} is not a scalar; use text")
-    return text if text is not None else str(value)
+    return built.text if built.text is not None else str(built.value)
 
 
 def _scalar(event: Any, line: int) -> Any:
