@@ -112,9 +112,7 @@ class ChunkTable(Sequence[ChunkRecord]):
         """(hash, raw length) of the chunks start <= i < end, for Merkle aggregation."""
         joined = self.hashes(start, end)
         sizes = np.diff(self.raw_ends[start:end], prepend=self.raw_start(start)).tolist()
-        return [
-            (joined[i * HASH_BYTES : (i + 1) * HASH_BYTES], size) for i, size in enumerate(sizes)
-        ]
+        return [(joined[i * HASH_BYTES : (i + 1) * HASH_BYTES], size) for i, size in enumerate(sizes)]
 
     def raw_start(self, index: int) -> int:
         """Bytes of raw data before chunk `index` (0 to len)."""

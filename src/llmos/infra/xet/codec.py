@@ -5,7 +5,7 @@ Header: version 0, u24 LE data size, u8 scheme, u24 LE raw size (Xet protocol, c
 
 from collections.abc import Iterator
 
-import lz4.frame  # type: ignore[import-untyped]
+import lz4.frame
 import numpy as np
 
 from llmos.infra.xet.chunks import (
@@ -73,9 +73,7 @@ def read_header(view: memoryview) -> tuple[int, int, int]:
     if not 0 < raw_size <= MAX_CHUNK_RAW_BYTES:
         raise XetFormatError(f"A chunk has 1 to {MAX_CHUNK_RAW_BYTES} raw bytes, not {raw_size}.")
     if not 0 < data_size <= MAX_CHUNK_DATA_BYTES:
-        raise XetFormatError(
-            f"A packed chunk has 1 to {MAX_CHUNK_DATA_BYTES} bytes, not {data_size}."
-        )
+        raise XetFormatError(f"A packed chunk has 1 to {MAX_CHUNK_DATA_BYTES} bytes, not {data_size}.")
     return data_size, scheme, raw_size
 
 

@@ -146,15 +146,19 @@ def _merge_ranges(ranges: list[PackedRange]) -> list[PackedRange]:
     merged: list[PackedRange] = []
     for item in sorted(ranges, key=lambda r: (r.chunk_start, r.chunk_end)):
         if merged and item.chunk_start <= merged[-1].chunk_end:
-            last = merged.pop()
-            item = PackedRange(
-                last.chunk_start,
-                max(last.chunk_end, item.chunk_end),
-                last.byte_start,
-                max(last.byte_end, item.byte_end),
-            )
-        merged.append(item)
+            merged[-1] = _span(merged[-1], item)
+        else:
+            merged.append(item)
     return merged
+
+
+def _span(first: PackedRange, second: PackedRange) -> PackedRange:
+    return PackedRange(
+        first.chunk_start,
+        max(first.chunk_end, second.chunk_end),
+        first.byte_start,
+        max(first.byte_end, second.byte_end),
+    )
 
 
 def _common(plan: Reconstruction) -> dict[str, Any]:

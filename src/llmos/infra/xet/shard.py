@@ -94,9 +94,7 @@ class ShardXorb:
         return self.chunk_hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
 
     @classmethod
-    def from_table(
-        cls, xorb_hash: XetHash, table: ChunkTable, hmac_key: bytes = ZERO_HASH
-    ) -> "ShardXorb":
+    def from_table(cls, xorb_hash: XetHash, table: ChunkTable, hmac_key: bytes = ZERO_HASH) -> "ShardXorb":
         """Describe a stored xorb; with a key the chunk hashes are hidden by it (dedup replies)."""
         count = len(table)
         hashes = table.hashes(0, count)
@@ -169,9 +167,7 @@ def _read_file(header: memoryview, reader: _Reader) -> ShardFile:
     file_hash, flags, count = FILE.unpack(header)
     terms = []
     for name, _, raw_bytes, start, end in TERM.iter_unpack(reader.take(count)):
-        if not (
-            start < end <= MAX_XORB_CHUNKS and 0 < raw_bytes <= (end - start) * MAX_CHUNK_RAW_BYTES
-        ):
+        if not (start < end <= MAX_XORB_CHUNKS and 0 < raw_bytes <= (end - start) * MAX_CHUNK_RAW_BYTES):
             raise XetFormatError("A file term has an empty chunk range or an impossible length.")
         # Terms repeat few names: one object per name keeps large shards small in memory.
         terms.append(ShardTerm(reader.names.setdefault(name, name), raw_bytes, start, end))

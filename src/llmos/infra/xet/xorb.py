@@ -80,9 +80,7 @@ class XorbVerifier:
             raise XetFormatError("The xorb holds no chunk.")
         actual = xorb_hash((record.hash, record.raw_size) for record in self.records)
         if expected is not None and actual != expected:
-            raise XetFormatError(
-                f"The xorb's content hashes to {to_hex(actual)}, not to {to_hex(expected)}."
-            )
+            raise XetFormatError(f"The xorb's content hashes to {to_hex(actual)}, not to {to_hex(expected)}.")
         return ParsedXorb(actual, self.records, self.raw_bytes, self.packed_bytes)
 
     def _take_chunk(self, view: memoryview) -> int:
@@ -129,9 +127,7 @@ def build_xorb(chunks: Iterable[bytes], scheme: int | None = None) -> tuple[byte
     raw_bytes = 0
     for raw in chunks:
         used, data = encode_chunk(raw, scheme)
-        record = ChunkRecord(
-            hash_chunk(raw), len(raw), CHUNK_HEADER_BYTES + len(data), len(packed), used
-        )
+        record = ChunkRecord(hash_chunk(raw), len(raw), CHUNK_HEADER_BYTES + len(data), len(packed), used)
         packed += b"\0" + len(data).to_bytes(3, "little") + bytes([used])
         packed += len(raw).to_bytes(3, "little") + data
         records.append(record)
