@@ -95,7 +95,7 @@ def _lock(git_repo: pygit2.Repository, transaction: ReferenceTransaction, ref: s
             transaction.lock_ref(ref)
             return
         except (pygit2.GitError, ValueError, OSError, KeyError) as error:
-            _check_no_parent_ref(git_repo, ref)
+            _check_neighbours(git_repo, ref)
             if time.monotonic() > deadline:
                 raise RefConflict(f"{ref} is being changed by someone else: try again.") from error
         time.sleep(_LOCK_POLL_S)
@@ -104,11 +104,7 @@ def _lock(git_repo: pygit2.Repository, transaction: ReferenceTransaction, ref: s
 def _check_move(git_repo: pygit2.Repository, update: RefUpdate) -> None:
     current = read_ref(git_repo, update.ref)
     if current is None and update.new is not None:
-        _check_no_parent_ref(git_repo, update.ref)
-        below = update.ref + "/"
-        for name in git_repo.raw_listall_references():
-            if name.decode("utf-8", "replace").startswith(below):
-                raise RefConflict(f"{update.ref} cannot exist beside {below}…: rename one.")
+        _check_neighbours(git_repo, update.ref)
     if isinstance(update.expected_old, _AnyValue) or current == update.expected_old:
         return
     if update.expected_old is None:
@@ -118,12 +114,18 @@ def _check_move(git_repo: pygit2.Repository, update: RefUpdate) -> None:
     raise RefConflict(message, data={"ref": update.ref, "current": current})
 
 
-def _check_no_parent_ref(git_repo: pygit2.Repository, ref: str) -> None:
+def _check_neighbours(git_repo: pygit2.Repository, ref: str) -> None:
+    """Refuse a ref whose name is a folder of other refs, or has another ref as its folder."""
     parts = ref.split("/")
     for end in range(3, len(parts)):
         parent = "/".join(parts[:end])
         if read_ref(git_repo, parent) is not None:
             raise RefConflict(f"{ref} cannot exist beside {parent}: choose another name.")
+    below = f"{ref}/".encode()
+    for name in git_repo.raw_listall_references():
+        if name.startswith(below):
+            shown = name.decode("utf-8", "replace")
+            raise RefConflict(f"{ref} cannot exist beside {shown}: choose another name.")
 
 
 def _fsync_nearest(git_folder: Path, ref: str) -> None:

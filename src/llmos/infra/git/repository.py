@@ -125,16 +125,21 @@ def open_repo(path: Path | str) -> pygit2.Repository:
     if held is not None and held[0] == stamp:
         _handles.by_path.move_to_end(key)
         return held[1]
-    flags = RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_DOTGIT
-    try:
-        git_repo = pygit2.Repository(key, flags)
-    except pygit2.GitError as error:
-        raise RepositoryMissing("The git data of this repository cannot be read.") from error
+    git_repo = open_private(key)
     _handles.by_path[key] = (stamp, git_repo)
     _handles.by_path.move_to_end(key)
     while len(_handles.by_path) > _HANDLES_PER_THREAD:
         _handles.by_path.popitem(last=False)
     return git_repo
+
+
+def open_private(path: Path | str) -> pygit2.Repository:
+    """A handle of the caller's own, which may move between threads if only one uses it at a time."""
+    flags = RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_DOTGIT
+    try:
+        return pygit2.Repository(os.fspath(path), flags)
+    except pygit2.GitError as error:
+        raise RepositoryMissing("The git data of this repository cannot be read.") from error
 
 
 def forget_repo(path: Path | str) -> None:

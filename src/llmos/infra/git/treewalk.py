@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pygit2
 
-from llmos.infra.git.treedata import RawEntry
+from llmos.infra.git.treedata import RawEntry, iter_entries
 
 
 def read_entries(git_repo: pygit2.Repository, tree: bytes) -> list[RawEntry]:
