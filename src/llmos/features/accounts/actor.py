@@ -39,10 +39,18 @@ class Actor:
     session_id: int | None = None
     scopes: tuple[TokenScope, ...] = ()
     ip: str | None = None
+    locale: str | None = None
+    theme: str | None = None
+    avatar_url: str | None = None
 
     @property
     def is_anonymous(self) -> bool:
-        return self.user_id is None
+        return self.user_id is None and not self.is_operator
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this is the command line of the instance's own machine."""
+        return self.user_id is None and self.is_admin
 
     def require_user(self) -> int:
         """The user id; Unauthenticated for a visitor who is not signed in."""
@@ -64,9 +72,14 @@ class Actor:
 
     def check_account_write(self) -> None:
         """Refuse credentials too narrow to change the account itself (settings, tokens, orgs)."""
+        if self.is_operator:
+            return
         self.require_user()
         if self.token_role not in (None, "write"):
             raise Forbidden("This needs a token with the 'write' role; yours is narrower.")
 
 
 ANONYMOUS = Actor()
+
+# Whoever can read the instance's folder may do everything; the audit trail names them so.
+OPERATOR = Actor(name="operator", is_admin=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from llmos.core import clock
 from llmos.core.errors import Unauthenticated
 from llmos.features.accounts.actor import ANONYMOUS, Actor, TokenScope
+from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import Membership, User
 from llmos.features.auth.models import AccessToken, BrowserSession
 from llmos.infra.security.secrets import hash_secret
@@ -25,17 +27,24 @@ def _invalid() -> Unauthenticated:
 
 
 def actor_for_user(db: Session, user: User, **credential: Any) -> Actor:
-    """The actor of a person; `credential` fills the token or session fields of `Actor`."""
-    roles = db.execute(
+    """The actor of a person; `credential` fills the token or session fields of `Actor`.
+
+    Admin rights come only with a session or a full 'write' token.
+    """
+    rows = db.execute(
         select(Membership.org_id, Membership.role).where(Membership.user_id == user.id)
-    ).all()
+    )
+    may_administrate = credential.get("token_role") in (None, "write")
     return Actor(
         user_id=user.id,
         name=user.name,
         fullname=user.fullname,
         email=user.email,
-        is_admin=user.is_admin,
-        roles={org_id: role for org_id, role in roles},
+        is_admin=user.is_admin and may_administrate,
+        roles={row.org_id: row.role for row in rows},
+        locale=user.locale,
+        theme=user.theme,
+        avatar_url=avatar_url(user.namespace),
         **credential,
     )
 
@@ -50,8 +59,7 @@ def actor_for_token(db: Session, token: str, *, ip: str | None = None) -> Actor:
     scopes = tuple(
         TokenScope(scope["target"].lower(), frozenset(scope["verbs"])) for scope in row.scopes
     )
-    # An admin's token acts with admin rights only if it is a full 'write' token.
-    actor = actor_for_user(
+    return actor_for_user(
         db,
         row.user,
         token_role=row.role,
@@ -60,12 +68,11 @@ def actor_for_token(db: Session, token: str, *, ip: str | None = None) -> Actor:
         scopes=scopes,
         ip=ip,
     )
-    return actor
 
 
 def actor_for_session(db: Session, secret: str, *, ip: str | None = None) -> Actor:
     """The actor of a browser session; anonymous when it ended or its owner is disabled."""
     row = db.scalar(select(BrowserSession).where(BrowserSession.secret_hash == hash_secret(secret)))
     if row is None or row.expires_at <= clock.now() or row.user.disabled_at is not None:
-        return ANONYMOUS
+        return dataclasses.replace(ANONYMOUS, ip=ip)
     return actor_for_user(db, row.user, session_id=row.id, ip=ip)

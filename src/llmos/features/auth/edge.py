@@ -125,7 +125,9 @@ async def _touch(rt: Runtime, actor: Actor) -> None:
 
 
 async def _actor(request: Request) -> Actor:
-    return await resolve_actor(get_runtime(request), request)
+    actor = await resolve_actor(get_runtime(request), request)
+    request.state.actor = actor  # error pages greet the same person
+    return actor
 
 
 ActorDep = Annotated[Actor, Depends(_actor)]
