@@ -43,10 +43,9 @@ class MerkleAccumulator:
     def finish(self) -> XetHash:
         """The root of everything appended; 32 zero bytes for nothing. Ends the accumulator."""
         depth = 0
-        while depth < len(self._levels):
+        while True:
             nodes = self._levels[depth]
-            is_top = depth == len(self._levels) - 1
-            if is_top and len(nodes) <= 1:
+            if len(nodes) <= 1 and not any(self._levels[depth + 1 :]):
                 return nodes[0][0] if nodes else ZERO_HASH
             parents, rest = _cut_groups(nodes)
             if rest:
@@ -54,7 +53,6 @@ class MerkleAccumulator:
             self._levels[depth] = []
             self._level(depth + 1).extend(parents)
             depth += 1
-        raise AssertionError("the top level always returns")
 
     def _level(self, depth: int) -> list[Node]:
         if depth == len(self._levels):
