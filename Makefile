@@ -1,0 +1,54 @@
+# LLMOS: `make up` sets up and runs, `make test` sets up and tests. Everything else is below.
+SHELL := /bin/bash
+PY := .venv/bin/python
+export LLMOS_HOME ?= $(CURDIR)/var
+export LLMOS_EXTRAS ?= all
+# In the house's own test runs every warning is an error and nothing waits for a terminal.
+TEST_FLAGS ?=
+
+.PHONY: help setup setup-lab setup-dev up test test-slow lint types imports unit browser pg clients bench fmt docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:  ## create the environment and install what the hub needs
+	@scripts/setup.sh hub
+
+setup-lab:  ## install the training side (torch, transformers) in an environment of its own
+	@scripts/setup.sh lab
+
+setup-dev: setup  ## install what the tests need (Chromium, git-lfs, PostgreSQL)
+	@scripts/setup.sh dev
+
+up: setup  ## set up, start everything, print the address
+	@exec .venv/bin/llmos up
+
+test: setup-dev  ## lint, types, import contracts, and all tests but the slow ones
+	@scripts/test.sh $(TEST_FLAGS)
+
+lint: setup-dev
+	@.venv/bin/ruff check src tests benchmarks scripts && .venv/bin/ruff format --check src tests benchmarks scripts
+
+types: setup-dev
+	@.venv/bin/mypy
+
+imports: setup-dev
+	@.venv/bin/lint-imports
+
+test-slow: setup-dev  ## stress, crash and soak tests
+	@.venv/bin/pytest -q -m slow tests
+
+clients: setup-dev  ## contract tests with other versions of the Hub client
+	@.venv/bin/pytest -q -m clients tests
+
+bench: setup-dev  ## measure, and print ratios against peers and physical limits
+	@scripts/setup.sh bench && $(PY) -m benchmarks $(BENCH)
+
+fmt: setup-dev  ## format the code
+	@.venv/bin/ruff check --fix-only -q src tests benchmarks scripts; .venv/bin/ruff format -q src tests benchmarks scripts
+
+docs: setup  ## regenerate docs/reference from the code
+	@$(PY) -m llmos.app.reference docs/reference
+
+clean:  ## remove environments and caches; keeps $LLMOS_HOME
+	@rm -rf .venv .venv-lab .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Installs one side of LLMOS: hub (the server), lab (training), dev (tests) or bench.
+# A second run finds the stamp of the lock file and ends at once.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+side=${1:-hub}
+stamps=.venv/.stamps
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+
+python_311() {
+    local candidate
+    for candidate in "${LLMOS_PYTHON:-}" python3.11 python3 python3.12 python3.13; do
+        [ -n "$candidate" ] && command -v "$candidate" >/dev/null || continue
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"; return
+        fi
+    done
+    say "LLMOS needs Python 3.11 or newer: install python3.11 and run this again."; return 1
+}
+
+# apt_install PACKAGE...: install Debian packages where we may; otherwise say what to do.
+apt_install() {
+    local run=()
+    if [ "$(id -u)" != 0 ]; then
+        if sudo -n true 2>/dev/null; then run=(sudo -n); else
+            say "Please install these system packages, then run this again: $*"; return 1
+        fi
+    fi
+    command -v apt-get >/dev/null || { say "Please install: $*"; return 1; }
+    say "Installing system packages: $*"
+    "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null || true
+    "${run[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+need() { # need COMMAND PACKAGE: remember PACKAGE when COMMAND is missing
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/lib/postgresql/15/bin/$1" ] || missing+=("$2")
+}
+
+fresh() { # fresh STAMP FILE...: true when nothing changed since the last install
+    [ -f "$stamps/$1" ] && [ "$(cat "$stamps/$1")" = "$(cat "${@:2}" | sha256sum)" ]
+}
+stamp() { mkdir -p "$stamps"; cat "${@:2}" | sha256sum > "$stamps/$1"; }
+
+make_venv() {
+    [ -x .venv/bin/python ] && return
+    local python; python=$(python_311)
+    say "Creating .venv with $python"
+    "$python" -m venv .venv 2>/dev/null || { apt_install python3-venv; "$python" -m venv --clear .venv; }
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/tools.lock
+}
+
+# install_lock LOCK [PYTHON]: uv is several times faster; pip knows every site's own configuration.
+install_lock() {
+    local python=${2:-.venv/bin/python}
+    .venv/bin/uv pip install -q --python "$python" --require-hashes -r "$1" 2>/tmp/llmos-uv.$$ \
+        || { cat /tmp/llmos-uv.$$ >&2; say "Trying again with pip"; "$python" -m pip install -q --require-hashes -r "$1"; }
+    rm -f /tmp/llmos-uv.$$
+}
+
+setup_hub() {
+    make_venv
+    missing=(); need git-lfs git-lfs; need bwrap bubblewrap
+    if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}" || true; fi
+    fresh hub requirements/hub.lock pyproject.toml && return
+    say "Installing the hub"
+    install_lock requirements/hub.lock
+    .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e . \
+        || .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+    stamp hub requirements/hub.lock pyproject.toml
+}
+
+setup_lab() {
+    fresh lab requirements/lab.lock && [ -x .venv-lab/bin/python ] && return
+    [ -x .venv-lab/bin/python ] || "$(python_311)" -m venv .venv-lab
+    say "Installing torch (CPU; set LLMOS_TORCH_INDEX to another package index for a GPU build)"
+    .venv-lab/bin/python -m pip install -q --disable-pip-version-check \
+        ${LLMOS_TORCH_INDEX:+--index-url "$LLMOS_TORCH_INDEX"} torch==2.13.0
+    say "Installing the training tools"
+    install_lock requirements/lab.lock .venv-lab/bin/python
+    stamp lab requirements/lab.lock
+}
+
+setup_dev() {
+    missing=()
+    need chromium chromium; need initdb postgresql; need git-lfs git-lfs; need bwrap bubblewrap
+    fc-list 2>/dev/null | grep -qi 'noto.*cjk' || missing+=(fonts-noto-cjk)
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+    fresh dev requirements/dev.lock && return
+    say "Installing the test tools"
+    install_lock requirements/dev.lock
+    .venv/bin/python -c 'import torch' 2>/dev/null || .venv/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
+    stamp dev requirements/dev.lock
+}
+
+setup_bench() {
+    missing=(); need nginx nginx-light; need wrk wrk
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+}
+
+"setup_$side"

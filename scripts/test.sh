@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Everything `make test` runs, in the order in which a mistake is cheapest to find.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH" PYTHONDONTWRITEBYTECODE=1 HF_HUB_DISABLE_TELEMETRY=1
+unset HF_ENDPOINT HF_TOKEN HF_HOME 2>/dev/null || true
+step() { printf '\n== %s\n' "$*"; }
+
+step "lint"; ruff check -q src tests benchmarks; ruff format --check -q src tests benchmarks
+step "types"; mypy
+step "import contracts"; lint-imports --no-logo >/dev/null 2>&1 || lint-imports
+step "tests on SQLite"
+pytest -q -m "not slow and not clients" tests "$@"
+step "tests on PostgreSQL"
+scripts/with-postgres.sh pytest -q -m "not slow and not clients and not browser" \
+    tests/features tests/hf_contract tests/git_contract tests/house "$@"

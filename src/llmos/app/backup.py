@@ -1,0 +1,160 @@
+"""Backup into a folder and restore from it, while the server runs.
+
+Order makes the copy consistent without stopping anything: the database first, then git, then
+objects. What arrives in between is extra, never missing; the reconciler re-indexes repositories
+whose git head is newer than their row. Objects never change, so a second backup into the same
+folder copies only new ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from llmos import __version__
+from llmos.core import clock
+from llmos.core.errors import BadRequest, LlmosError
+from llmos.infra.blobs.durable import fsync_dir
+from llmos.infra.runtime import Runtime
+from llmos.infra.settings import Settings
+
+MANIFEST = "backup.json"
+Say = Callable[[str], None]
+
+
+def backup(rt: Runtime, target: Path, say: Say) -> dict[str, object]:
+    """Copy the whole instance to `target`; return the manifest, written last.
+
+    A folder without a manifest is an interrupted backup and is refused by `restore`.
+    """
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    manifest_path = target / MANIFEST
+    manifest_path.unlink(missing_ok=True)
+    say("database")
+    _dump_database(rt, target)
+    say("repositories")
+    repo_count = _copy_tree(rt.settings.git_root, target / "git", overwrite=True)
+    say("objects")
+    object_count, object_bytes = _copy_objects(rt, target / "objects")
+    _copy_tree(rt.settings.home / "secrets", target / "secrets", overwrite=True)
+    manifest: dict[str, object] = {
+        "version": __version__,
+        "made_at": clock.to_json(clock.now()),
+        "database": "sqlite" if rt.database.is_sqlite else "postgresql",
+        "git_files": repo_count,
+        "objects_copied": object_count,
+        "objects_copied_bytes": object_bytes,
+    }
+    manifest_path.write_text(json.dumps(manifest, indent=2))
+    fsync_dir(target)
+    return manifest
+
+
+def restore(settings: Settings, source: Path, say: Say, *, force: bool = False) -> dict[str, object]:
+    """Fill an empty `LLMOS_HOME` from a backup; BadRequest when it is not empty or not a backup.
+
+    The Xet address gets a new epoch, so that clients drop caches that name chunks this copy may
+    not have.
+    """
+    try:
+        manifest: dict[str, object] = json.loads((source / MANIFEST).read_text())
+    except FileNotFoundError as error:
+        raise BadRequest(f"{source} is not a finished backup: it has no {MANIFEST}.") from error
+    home = settings.home
+    if home.exists() and any(home.iterdir()) and not force:
+        raise BadRequest(f"{home} is not empty: name an empty LLMOS_HOME, or add --force.")
+    home.mkdir(parents=True, exist_ok=True, mode=0o750)
+    say("objects")
+    _copy_tree(source / "objects", settings.object_root, overwrite=False)
+    say("repositories")
+    _copy_tree(source / "git", settings.git_root, overwrite=True)
+    _copy_tree(source / "secrets", home / "secrets", overwrite=True)
+    say("database")
+    _load_database(settings, source)
+    (home / "cas_epoch").write_text(secrets.token_hex(4))
+    return manifest
+
+
+def _dump_database(rt: Runtime, target: Path) -> None:
+    if rt.database.is_sqlite:
+        part = target / "llmos.db.part"
+        part.unlink(missing_ok=True)
+        with sqlite3.connect(rt.settings.home / "llmos.db") as live, sqlite3.connect(part) as copy:
+            live.backup(copy, pages=4096, sleep=0.01)
+        copy.close()
+        part.replace(target / "llmos.db")
+        return
+    url = rt.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    _run(["pg_dump", "--format=custom", f"--file={target / 'llmos.pgdump'}", f"--dbname={url}"])
+
+
+def _load_database(settings: Settings, source: Path) -> None:
+    if (source / "llmos.db").exists():
+        if not settings.database.startswith("sqlite"):
+            raise BadRequest("This backup holds an SQLite database: unset LLMOS_DATABASE_URL first.")
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{settings.home / 'llmos.db'}{ending}").unlink(missing_ok=True)
+        shutil.copy2(source / "llmos.db", settings.home / "llmos.db")
+        return
+    url = settings.database.replace("postgresql+psycopg", "postgresql")
+    _run(["pg_restore", "--clean", "--if-exists", "--no-owner", f"--dbname={url}", str(source / "llmos.pgdump")])
+
+
+def _run(command: list[str]) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise LlmosError(f"{command[0]} is not installed: install postgresql-client.") from error
+    except subprocess.CalledProcessError as error:
+        raise LlmosError(f"{command[0]} failed: {error.stderr.strip()[-500:]}") from error
+
+
+def _copy_tree(source: Path, target: Path, *, overwrite: bool) -> int:
+    """Copy files that are missing or (with `overwrite`) changed; remove nothing; return how many."""
+    copied = 0
+    for folder, _dirs, files in os.walk(source):
+        here = target / Path(folder).relative_to(source)
+        here.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            copied += _copy_one(Path(folder, name), here / name, overwrite)
+    return copied
+
+
+def _copy_one(source: Path, target: Path, overwrite: bool) -> int:
+    try:
+        stat = source.stat()
+        if target.exists():
+            known = target.stat()
+            same = known.st_size == stat.st_size and int(known.st_mtime) == int(stat.st_mtime)
+            if same or not overwrite:
+                return 0
+        part = target.with_name(f"{target.name}.part")
+        shutil.copy2(source, part)
+        part.replace(target)
+    except FileNotFoundError:
+        return 0  # a lock or a temporary pack that is gone again
+    return 1
+
+
+def _copy_objects(rt: Runtime, target: Path) -> tuple[int, int]:
+    count = size_bytes = 0
+    for meta in rt.objects.list(""):
+        path = target / meta.key
+        if path.exists() and path.stat().st_size == meta.size_bytes:
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        with part.open("wb") as out:
+            for piece in rt.objects.stream(meta.key, 0, meta.size_bytes):
+                out.write(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(path)
+        count, size_bytes = count + 1, size_bytes + meta.size_bytes
+    return count, size_bytes

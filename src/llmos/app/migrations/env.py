@@ -1,0 +1,31 @@
+"""Alembic's entry: migrates the connection given by `llmos.app.schema`, or that of the settings."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection
+
+from llmos.app.schema import all_tables
+from llmos.infra.db.engine import Database
+from llmos.infra.settings import get_settings
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=all_tables(),
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+        compare_server_default=False,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    _run(given)
+else:
+    with Database(get_settings().database).engine.connect() as own:
+        _run(own)
+        own.commit()

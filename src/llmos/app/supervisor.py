@@ -1,0 +1,126 @@
+"""`llmos up`: every part of an instance under one parent.
+
+Imports nothing heavy: the parent stays small beside the parts it watches. A part that ends is
+started again after 1, 2, 4 … 30 seconds; one that ran for a minute counts as healthy again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+log = logging.getLogger("llmos.supervisor")
+
+MAX_BACKOFF_S = 30.0
+HEALTHY_AFTER_S = 60.0
+STOP_LIMIT_S = 20.0
+
+
+@dataclass
+class Part:
+    """One child process: `command` runs until stopped; `once` parts may end well."""
+
+    name: str
+    command: Sequence[str]
+    once: bool = False
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    failures: int = 0
+    next_start_at: float = 0.0
+    done: bool = False
+    env: dict[str, str] = field(default_factory=dict)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            list(self.command), env=os.environ | self.env, start_new_session=True
+        )
+        self.started_at = time.monotonic()
+        log.info("%s started (pid %d)", self.name, self.process.pid)
+
+    def signal_group(self, number: int) -> None:
+        if self.process is not None and self.process.poll() is None:
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                pass
+
+
+class Supervisor:
+    """Starts the parts, restarts what crashes, stops all on SIGINT or SIGTERM."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = list(parts)
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Block until told to stop; then end every part and return."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        for part in self.parts:
+            part.start()
+        while not self._stop.wait(0.2):
+            for part in self.parts:
+                self._watch(part)
+        self._shut_down()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._stop.is_set():  # a second Ctrl-C: no more patience
+            for part in self.parts:
+                part.signal_group(signal.SIGKILL)
+        self._stop.set()
+
+    def _watch(self, part: Part) -> None:
+        if part.done:
+            return
+        if part.process is not None:
+            code = part.process.poll()
+            if code is None:
+                return
+            self._ended(part, code)
+        elif time.monotonic() >= part.next_start_at:
+            part.start()
+
+    def _ended(self, part: Part, code: int) -> None:
+        part.process = None
+        if part.once and code == 0:
+            part.done = True
+            log.info("%s finished", part.name)
+            return
+        if time.monotonic() - part.started_at > HEALTHY_AFTER_S:
+            part.failures = 0
+        delay_s = min(2.0**part.failures, MAX_BACKOFF_S)
+        part.failures += 1
+        part.next_start_at = time.monotonic() + delay_s
+        log.warning("%s ended with %s; starting it again in %.0f s", part.name, _why(code), delay_s)
+
+    def _shut_down(self) -> None:
+        log.info("stopping")
+        for part in self.parts:
+            part.signal_group(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_LIMIT_S
+        for part in self.parts:
+            if part.process is None:
+                continue
+            try:
+                part.process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                log.warning("%s did not stop in %.0f s and is killed", part.name, STOP_LIMIT_S)
+                part.signal_group(signal.SIGKILL)
+                part.process.wait()
+        log.info("stopped")
+
+
+def _why(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def python_part(name: str, module: str, *, once: bool = False) -> Part:
+    return Part(name, [sys.executable, "-m", module], once=once)

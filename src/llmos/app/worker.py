@@ -1,0 +1,78 @@
+"""The background process: delivers the outbox and runs the periodic tasks.
+
+A task registers itself by `@every(seconds)`; it must be safe to run again after a crash.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llmos.infra.queue.outbox import deliver_due
+from llmos.infra.runtime import Runtime, open_runtime
+from llmos.infra.settings import get_settings
+
+log = logging.getLogger("llmos.worker")
+
+IDLE_S = 1.0
+Task = Callable[[Runtime], None]
+
+
+@dataclass
+class Periodic:
+    """`period_s` counts from the end of one run to the start of the next."""
+
+    name: str
+    period_s: float
+    run: Task
+    next_at: float = 0.0
+
+
+def run_due(rt: Runtime, tasks: list[Periodic], now_s: float) -> None:
+    """Run every task whose time has come; a failing one is logged and waits its full period."""
+    for task in tasks:
+        if now_s < task.next_at:
+            continue
+        try:
+            task.run(rt)
+        except Exception:  # worker loop: one failing task must not stop the others
+            log.exception("task %s failed", task.name)
+        task.next_at = time.monotonic() + task.period_s
+
+
+def work(rt: Runtime, stop: threading.Event) -> None:
+    from llmos.app.tasks import periodic_tasks
+
+    tasks = periodic_tasks()
+    while not stop.is_set():
+        delivered = 0
+        try:
+            delivered = deliver_due(rt.database)
+        except Exception:  # worker loop: the database may be away for a moment
+            log.exception("outbox delivery failed")
+        run_due(rt, tasks, time.monotonic())
+        if not delivered:
+            stop.wait(IDLE_S)
+
+
+def main() -> None:
+    settings = get_settings()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    rt = open_runtime(settings)
+    try:
+        work(rt, stop)
+    finally:
+        rt.close()
+
+
+if __name__ == "__main__":
+    main()
