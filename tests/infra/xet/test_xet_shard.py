@@ -112,6 +112,7 @@ def test_dedup_reply_hides_chunk_hashes(store: Store) -> None:
 
 def test_a_true_shard_is_believed(store: Store) -> None:
     assert check_file(store.file, store.table_of) == store.file.size_bytes == 500
+    assert store.file.chunk_count == 5
     for name, table in store.tables.items():
         check_xorb_claim(ShardXorb.from_table(name, table), table)
 

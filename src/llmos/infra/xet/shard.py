@@ -74,6 +74,11 @@ class ShardFile:
         """Length of the file."""
         return sum(term.raw_bytes for term in self.terms)
 
+    @property
+    def chunk_count(self) -> int:
+        """Chunks the file is made of: what proving it costs, so a server can refuse too many."""
+        return sum(term.chunk_end - term.chunk_start for term in self.terms)
+
 
 @dataclass(frozen=True, slots=True)
 class ShardXorb:
