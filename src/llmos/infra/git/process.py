@@ -25,7 +25,7 @@ class GitResult:
 def git_environment() -> dict[str, str]:
     """A complete environment for a `git` process.
 
-    No system, user or XDG configuration, no prompt, no pager, fixed language, and literal path
+    No system, user or XDG configuration, no prompt, no pager, no network, fixed language, and literal path
     specs, so that a file named `*` or `:(top)` means itself. Repositories owned by another user
     are accepted: the caller decides which folder is opened.
     """
@@ -42,7 +42,7 @@ def git_environment() -> dict[str, str]:
         "GIT_PAGER": "cat",
         "GIT_LITERAL_PATHSPECS": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_ALLOW_PROTOCOL": "file",
         "GIT_OPTIONAL_LOCKS": "0",
     }
 
