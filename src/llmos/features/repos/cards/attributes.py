@@ -22,11 +22,13 @@ _MEDIA = (
     ("Image files - compressed", "*.jpg *.jpeg *.webp"),
     ("Video files - compressed", "*.mp4 *.webm"),
 )
-_BRACKETED = {**dict.fromkeys(" \t\n\r\v\f", "[[:space:]]"), **{c: f"[{c}]" for c in '*?["'}}
+_BRACKETED = {**dict.fromkeys(" \t\n\r", "[[:space:]]"), **{c: f"[{c}]" for c in '*?["'}}
 _BRACKETED["\\"] = "[\\\\]"
 _C_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "a": "\a", "b": "\b"}
 _C_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"')
 _C_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+# git splits at these only; other white space is part of a name.
+_BLANKS = re.compile(r"[ \t\r]+")
 _BINARY_MAGIC = (b"%PDF-", b"\x89PNG", b"GIF8", b"PK\x03\x04", b"\x1f\x8b", b"\xff\xd8\xff")
 _TEXT_BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = frozenset([*range(7), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20), 0x7F])
@@ -73,8 +75,8 @@ def _split_attributes(line: str) -> tuple[str, list[str]]:
         return "", []
     quoted = _C_QUOTED.match(line)
     if quoted:
-        return _unquote(quoted.group(1)), line[quoted.end() :].split()
-    source, *attributes = line.split()
+        return _unquote(quoted.group(1)), _BLANKS.split(line[quoted.end() :].strip(" \t\r"))
+    source, *attributes = _BLANKS.split(line)
     return source, attributes
 
 

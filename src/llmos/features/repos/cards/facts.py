@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmos.features.repos.cards.data_facts import DATASET_KEYS, data_tags
 from llmos.features.repos.cards.findings import is_repo_id
 from llmos.features.repos.cards.languages import is_bcp47, is_language
 from llmos.features.repos.cards.model_facts import (
@@ -25,32 +26,6 @@ MAX_TAGS = 500
 _ARXIV = re.compile(
     r"(?:arxiv\.org/(?:abs|pdf|html)/|/papers/|arxiv:\s?)(\d{4}\.\d{4,5})(?!\d)", re.IGNORECASE
 )
-_DATASET_KEYS = (
-    *("task_categories", "task_ids", "annotations_creators", "language_creators"),
-    *("multilinguality", "source_datasets", "size_categories"),
-)
-_DATA_FORMATS = {
-    "csv": "csv",
-    "tsv": "csv",
-    "json": "json",
-    "jsonl": "json",
-    "ndjson": "json",
-    "parquet": "parquet",
-    "arrow": "arrow",
-    "txt": "text",
-    "tar": "webdataset",
-    "lance": "lance",
-}
-_DATA_MODALITIES = {
-    "image": ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tiff"),
-    "audio": ("wav", "mp3", "flac", "ogg", "aac", "opus"),
-    "video": ("mp4", "webm", "mkv", "mov", "avi"),
-    "text": ("txt",),
-    "document": ("pdf",),
-    "geospatial": ("geojson", "geoparquet"),
-}
-_MODALITY_OF_SUFFIX = {end: name for name, ends in _DATA_MODALITIES.items() for end in ends}
-_FOLDER_FORMATS = {"image": "imagefolder", "audio": "audiofolder", "video": "videofolder"}
 
 
 @dataclass(frozen=True)
@@ -101,6 +76,7 @@ def card_facts(
     text: str = "",
     file_names: Iterable[str] = (),
     config: Mapping[str, Any] | None = None,
+    *,
     tokenizer_config: Mapping[str, Any] | None = None,
 ) -> CardFacts:
     """Facts of a repository; values of the wrong type are left out, nothing is refused.
@@ -113,9 +89,9 @@ def card_facts(
     if repo_type == "model":
         return _model_facts(card, common, names, config or {}, tokenizer_config or {})
     if repo_type == "dataset":
-        tags = [f"{key}:{value}" for key in _DATASET_KEYS for value in as_texts(card.get(key))]
+        tags = [f"{key}:{value}" for key in DATASET_KEYS for value in as_texts(card.get(key))]
         tags += [f"language:{code}" for code in common["languages"]]
-        tags += [*_common_tags(common), *as_texts(card.get("tags")), *_data_tags(names)]
+        tags += [*_common_tags(common), *as_texts(card.get("tags")), *data_tags(names)]
         return CardFacts(tags=_limit(tags), **common)
     sdk = as_text(card.get("sdk")) if repo_type == "space" else None
     tags = [sdk] if sdk else []
@@ -223,8 +199,7 @@ def _normalise_index(value: Any) -> list[dict[str, Any]] | None:
         return None
     models = [m for m in value if isinstance(m, dict) and as_text(m.get("name"))]
     kept = [
-        {**model, "results": [r for r in _list(model.get("results")) if _is_result(r)]}
-        for model in models
+        {**model, "results": [r for r in _list(model.get("results")) if _is_result(r)]} for model in models
     ]
     return kept or None
 
@@ -244,16 +219,6 @@ def _is_result(value: Any) -> bool:
         and isinstance(metrics, list)
         and all("type" in as_map(m) and "value" in as_map(m) for m in metrics)
     )
-
-
-def _data_tags(names: tuple[str, ...]) -> list[str]:
-    """`format:` and `modality:` tags, from the endings of the data files."""
-    endings = unique(n.rsplit(".", 1)[1].lower() for n in names if "." in n.rsplit("/", 1)[-1])
-    formats = unique(_DATA_FORMATS[end] for end in endings if end in _DATA_FORMATS)
-    found = unique(_MODALITY_OF_SUFFIX[end] for end in endings if end in _MODALITY_OF_SUFFIX)
-    if not formats:
-        formats = unique(_FOLDER_FORMATS[name] for name in found if name in _FOLDER_FORMATS)
-    return [f"format:{name}" for name in formats] + [f"modality:{name}" for name in found]
 
 
 def _limit(tags: Iterable[str]) -> tuple[str, ...]:

@@ -9,9 +9,7 @@ from typing import Any
 from llmos.features.repos.cards.safe_yaml import YamlError, load_yaml
 
 # The block must open the file; the Hub accepts blank lines before it and any line ending.
-_BLOCK = re.compile(
-    r"\s*---[ \t]*(?:\r\n|\r|\n)(?:([\S\s]*?)(?:\r\n|\r|\n))??---[ \t]*(?:\r\n|\r|\n|\Z)"
-)
+_BLOCK = re.compile(r"\s*---[ \t]*(?:\r\n|\r|\n)(?:([\S\s]*?)(?:\r\n|\r|\n))??---[ \t]*(?:\r\n|\r|\n|\Z)")
 
 
 @dataclass(frozen=True)

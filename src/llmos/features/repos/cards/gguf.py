@@ -136,9 +136,7 @@ def _header(version: int, values: dict[str, Any], counts: dict[str, int]) -> Ggu
         architecture=architecture,
         name=text("general.name"),
         context_length=context if isinstance(context, int) else None,
-        quantization=FILE_TYPES.get(file_type, dominant)
-        if isinstance(file_type, int)
-        else dominant,
+        quantization=FILE_TYPES.get(file_type, dominant) if isinstance(file_type, int) else dominant,
         chat_template=text("tokenizer.chat_template"),
         bos_token=_token(values, "tokenizer.ggml.bos_token_id"),
         eos_token=_token(values, "tokenizer.ggml.eos_token_id"),

@@ -9,18 +9,14 @@ from importlib import resources
 SPECIAL_LANGUAGES = frozenset({"multilingual", "code", "zh-Hans", "zh-Hant"})
 """Values the Hub takes besides ISO 639 codes, and the two Chinese scripts."""
 
-_BCP47 = re.compile(
-    r"([a-z]{2,3})(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|[0-9]{3}))?(?:-[a-z0-9]{5,8})*"
-)
+_BCP47 = re.compile(r"([a-z]{2,3})(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|[0-9]{3}))?(?:-[a-z0-9]{5,8})*")
 
 
 @lru_cache(maxsize=1)
 def iso_codes() -> frozenset[str]:
     """Every ISO 639-1, 639-2 and 639-3 code, lower case."""
     text = resources.files(__package__).joinpath("language_codes.txt").read_text("ascii")
-    return frozenset(
-        code for line in text.splitlines() if not line.startswith("#") for code in line.split()
-    )
+    return frozenset(code for line in text.splitlines() if not line.startswith("#") for code in line.split())
 
 
 def is_language(code: str) -> bool:

@@ -58,9 +58,7 @@ _TOKEN_KEYS = (
 MAX_TEMPLATE_CHARS = 100_000
 
 
-def infer_library(
-    card: Mapping[str, Any], names: tuple[str, ...], config: Mapping[str, Any]
-) -> str | None:
+def infer_library(card: Mapping[str, Any], names: tuple[str, ...], config: Mapping[str, Any]) -> str | None:
     """Declared `library_name`, else a tag that is a library, else what the files tell."""
     declared = as_text(card.get("library_name"))
     if declared:
@@ -68,13 +66,15 @@ def infer_library(
     for tag in as_texts(card.get("tags")):
         if tag in LIBRARIES:
             return tag
-    for name, library in EXACT_FILES.items():
-        if name in names:
-            return library
     if "pretrained_cfg" in config and "architecture" in config:
         return "timm"
-    if config.get("model_type") or architectures(config):
+    known = next((library for name, library in EXACT_FILES.items() if name in names), None)
+    if known is None and (config.get("model_type") or architectures(config)):
         return "transformers"
+    return known or _library_of_suffix(names)
+
+
+def _library_of_suffix(names: tuple[str, ...]) -> str | None:
     for suffix, library in FILE_SUFFIXES.items():
         if any(name.endswith(suffix) for name in names):
             return library
@@ -207,9 +207,7 @@ def model_format_tags(
     return tags + (["custom_code"] if as_map(config.get("auto_map")) else [])
 
 
-def config_summary(
-    config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def config_summary(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The part of `config.json` and `tokenizer_config.json` that the API returns as `config`."""
     summary: dict[str, Any] = {}
     if architectures(config):

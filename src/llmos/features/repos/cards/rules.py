@@ -89,19 +89,23 @@ def _check_result(found: Findings, path: str, value: Any) -> None:
         elif (part := found.mapping(f"{path}.{key}", result[key])) is not None:
             for name in needed:
                 found.required_text(f"{path}.{key}", part, name)
-    if result.get("metrics") is None:
-        found.error(f'"{path}.metrics" is required')
-        return
-    for k, item in enumerate(found.array(f"{path}.metrics", result["metrics"])):
-        metric = found.mapping(f"{path}.metrics[{k}]", item)
-        if metric is not None:
-            found.required_text(f"{path}.metrics[{k}]", metric, "type")
-            # A value that is not finite is read as null, and the Hub keeps it.
-            if "value" not in metric:
-                found.error(f'"{path}.metrics[{k}].value" is required')
+    _check_metrics(found, f"{path}.metrics", result.get("metrics"))
     source = result.get("source")
     if source is not None and found.mapping(f"{path}.source", source) is not None:
         found.required_text(f"{path}.source", source, "url")
+
+
+def _check_metrics(found: Findings, path: str, value: Any) -> None:
+    if value is None:
+        found.error(f'"{path}" is required')
+        return
+    for i, item in enumerate(found.array(path, value)):
+        metric = found.mapping(f"{path}[{i}]", item)
+        if metric is not None:
+            found.required_text(f"{path}[{i}]", metric, "type")
+            # A value that is not finite is read as null, and the Hub keeps it.
+            if "value" not in metric:
+                found.error(f'"{path}[{i}].value" is required')
 
 
 def check_dataset(found: Findings, data: dict[str, Any]) -> None:
@@ -114,10 +118,7 @@ def check_dataset(found: Findings, data: dict[str, Any]) -> None:
     for key, official in lists:
         for _, value in found.texts(key, data[key]) if key in data else []:
             if value not in official:
-                found.warn(
-                    f'The {key} "{shorten(value)}" is not in the official list: '
-                    f"{', '.join(official)}"
-                )
+                found.warn(f'The {key} "{shorten(value)}" is not in the official list: {", ".join(official)}')
     free = ("annotations_creators", "language_creators", "multilinguality", "source_datasets")
     for key in free:
         if key in data:
@@ -172,11 +173,15 @@ def check_space(found: Findings, data: dict[str, Any]) -> None:
     for key in ("colorFrom", "colorTo"):
         if key in data:
             found.one_of(key, data[key], SPACE_COLORS)
-    if "emoji" in data and found.text("emoji", data["emoji"]) and not _is_emoji(data["emoji"]):
-        found.error('"emoji" must be a single emoji')
     for key, example in (("models", _MODEL), ("datasets", _DATASET)):
         if key in data:
             found.repo_ids(key, data[key], example, single=False)
+    _check_app(found, data)
+
+
+def _check_app(found: Findings, data: dict[str, Any]) -> None:
+    if "emoji" in data and found.text("emoji", data["emoji"]) and not _is_emoji(data["emoji"]):
+        found.error('"emoji" must be a single emoji')
     if "app_file" in data:
         found.text("app_file", data["app_file"])
     port = data.get("app_port", 7860)

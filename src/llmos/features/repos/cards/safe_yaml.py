@@ -102,7 +102,7 @@ class _Frame:
 class _Builder:
     def __init__(self) -> None:
         self.value: Any = None
-        self.duplicate_keys: list[str] = []
+        self.duplicate_keys: dict[str, None] = {}
         self._stack: list[_Frame] = []
         self._anchors: dict[str, _Built] = {}
         self._weight = 0
@@ -182,8 +182,8 @@ class _Builder:
                 for inherited, inherited_value in source.items():
                     mapping.setdefault(inherited, inherited_value)
             return
-        if key in frame.own_keys and key not in self.duplicate_keys:
-            self.duplicate_keys.append(key)
+        if key in frame.own_keys:
+            self.duplicate_keys[key] = None
         frame.own_keys.add(key)
         mapping[key] = value
 

@@ -75,9 +75,7 @@ TASK_CATEGORIES: dict[str, str] = PIPELINE_TAGS | {
 }
 """Task category of a data set -> modality; every pipeline tag and a few of its own."""
 
-SUBTASKS: dict[str, str] = {
-    name: task for task, names in reversed(_lines(_SUBTASKS)) for name in names
-}
+SUBTASKS: dict[str, str] = {name: task for task, names in reversed(_lines(_SUBTASKS)) for name in names}
 """`task_ids` value -> the task it refines."""
 
 SIZE_CATEGORIES: tuple[str, ...] = (

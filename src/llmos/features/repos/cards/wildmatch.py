@@ -24,7 +24,7 @@ _POSIX = {
     "lower": "a-z",
     "print": "\\x20-\\x7e",
     "punct": "!-/:-@\\[-`{-~",
-    "space": "\\s",
+    "space": " \\t\\n\\r",
     "upper": "A-Z",
     "xdigit": "0-9a-fA-F",
 }
@@ -90,9 +90,7 @@ def _match(segments: tuple[re.Pattern[str] | None, ...], parts: list[str]) -> bo
     return len(segments) in states
 
 
-def _closure(
-    states: set[int], segments: tuple[re.Pattern[str] | None, ...], *, at_end: bool
-) -> set[int]:
+def _closure(states: set[int], segments: tuple[re.Pattern[str] | None, ...], *, at_end: bool) -> set[int]:
     """A `**` may stand for no segment, except as the last: `a/**` is not `a`."""
     found = set(states)
     for state in states:
