@@ -111,6 +111,5 @@ def icon_markup(url: str, name: str, size: int, label: str) -> Markup:
     """An icon of the sprite at `url`; with `label` it speaks, without it is decoration."""
     access = Markup('role="img" aria-label="{}"').format(label) if label else 'aria-hidden="true"'
     return Markup(
-        '<svg class="icon" width="{0}" height="{0}" {1} focusable="false">'
-        '<use href="{2}#{3}"></use></svg>'
+        '<svg class="icon" width="{0}" height="{0}" {1} focusable="false"><use href="{2}#{3}"></use></svg>'
     ).format(size, Markup(access), escape(url), name)

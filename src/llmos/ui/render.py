@@ -130,9 +130,7 @@ def environment(locale: Locale) -> Environment:
     filters = LocaleFilters(locale)
     env.filters.update(filters.as_dict())
     env.filters["localize"] = lambda text: localize(text, locale)
-    env.globals.update(
-        asset=asset, icon=icon, locale=locale, language_tag=LANGUAGE_TAGS[locale]
-    )
+    env.globals.update(asset=asset, icon=icon, locale=locale, language_tag=LANGUAGE_TAGS[locale])
     env.globals["ui"] = _load_components(env)
     return env
 

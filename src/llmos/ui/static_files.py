@@ -146,7 +146,7 @@ async def static_app(scope: Scope, receive: Receive, send: Send) -> None:
         await _respond(scope, send, 404, [(b"content-type", b"text/plain")], b"Not found\n")
         return
     file, is_current = found
-    request = {name: value for name, value in scope["headers"]}
+    request = dict(scope["headers"])
     headers = [
         (b"etag", file.etag.encode()),
         (b"cache-control", _FOREVER if is_current else _BRIEFLY),
@@ -170,6 +170,4 @@ async def _respond(
     if status != 304:
         headers = [*headers, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send(
-        {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
-    )
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -27,7 +27,7 @@ _HEADER = "# LLMOS, messages of one language. Updated by llmos.infra.i18n.extrac
 def extract_template(source_dir: Path = SOURCE_DIR) -> Catalog:
     """Every message of the Python files and templates below `source_dir`."""
     with (Path(__file__).parent / "babel.cfg").open(encoding="utf-8") as file:
-        methods, options = parse_mapping_cfg(file)
+        methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
     template = Catalog(domain=DOMAIN, project="LLMOS", charset="utf-8", fuzzy=False)
     found = extract_from_dir(source_dir, methods, options, keywords=KEYWORDS, strip_comment_tags=True)
     for filename, _line, message, comments, context in found:
@@ -65,9 +65,7 @@ def render_po(catalog: Catalog) -> bytes:
         f'"Plural-Forms: {catalog.plural_forms}\\n"',
     ]
     body = BytesIO()
-    write_po(
-        body, catalog, width=100, sort_output=True, omit_header=True, include_lineno=False
-    )
+    write_po(body, catalog, width=100, sort_output=True, omit_header=True, include_lineno=False)
     return ("\n".join(lines) + "\n\n").encode() + body.getvalue().strip() + b"\n"
 
 
@@ -78,7 +76,7 @@ def _messages(catalog: Catalog) -> Iterable[Message]:
 def _is_filled(message: Message) -> bool:
     if isinstance(message.string, str):
         return bool(message.string)
-    return bool(message.string) and all(message.string)
+    return bool(message.string) and all(message.string or ())
 
 
 def _key(message: Message) -> str:

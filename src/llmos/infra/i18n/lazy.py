@@ -22,8 +22,8 @@ class LazyString(str):
         text.params = params
         return text
 
-    def __getnewargs__(self) -> tuple[str, dict[str, Any]]:
-        return (self.message, self.params)
+    def __reduce__(self) -> tuple[type[LazyString], tuple[str, dict[str, Any]]]:
+        return (LazyString, (self.message, self.params))
 
     def localize(self, locale: Locale) -> str:
         translated = translator(locale).gettext(self.message)

@@ -15,9 +15,7 @@ def match_locale(tag: str | None) -> Locale | None:
     return next((locale for locale in LOCALES if locale == language), None)
 
 
-def negotiate_locale(
-    accept_language: str | None, cookie: str | None, user_pref: str | None
-) -> Locale:
+def negotiate_locale(accept_language: str | None, cookie: str | None, user_pref: str | None) -> Locale:
     """One of LOCALES, whatever the client sent; broken headers count as no wish."""
     chosen = match_locale(user_pref) or match_locale(cookie)
     if chosen:

@@ -1,0 +1,176 @@
+"""`/-/patterns`: every component with sample data. Pages are built from what is shown there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from markupsafe import Markup
+
+from llmos.core.clock import now
+from llmos.ui.highlight import highlight_file
+from llmos.ui.markdown import render_markdown
+from llmos.ui.render import Flash, PageContext, icon_names, render
+from llmos.ui.views import (
+    Column,
+    Crumb,
+    DiffFile,
+    DiffHunk,
+    DiffLine,
+    FacetGroup,
+    FacetOption,
+    Fact,
+    FileRow,
+    Option,
+    RepoCard,
+    Tab,
+    Tag,
+)
+
+_CODE = '''\
+def causal_mask(length: int) -> Tensor:
+    """Each token sees itself and what came before it."""
+    mask = torch.ones(length, length).tril()  # lower triangle
+    return mask.masked_fill(mask == 0, float("-inf"))
+'''
+
+_MARKDOWN = r"""
+# Tiny LLM
+
+A **small** model with a _long_ memory; see the [training notes](docs/training.md).
+
+## Usage
+
+```python
+from transformers import AutoModel
+model = AutoModel.from_pretrained("ada/tiny-llm")
+```
+
+> [!TIP]
+> Fits into 2 GB of memory.
+
+| data set | tokens | perplexity |
+|:--|--:|--:|
+| wiki-en | 1.2 B | 18.4 |
+| 新闻语料 | 0.8 B | 21.0 |
+
+- [x] Pre-training
+- [ ] Instruction tuning[^1]
+
+Attention is $\mathrm{softmax}(QK^\top / \sqrt{d})V$, trained on
+
+$$\mathcal{L} = -\sum_{t} \log p(x_t \mid x_{<t})$$
+
+[^1]: After the data has been reviewed.
+"""
+
+
+def patterns_page(page: PageContext) -> str:
+    """The page as HTML, with a sample flash message when the request brought none."""
+    return render("patterns.html", patterns_context(), page)
+
+
+def patterns_context() -> dict[str, Any]:
+    return {
+        "tabs": _tabs(),
+        "crumbs": [Crumb("tiny-llm", "#"), Crumb("configs", "#"), Crumb("train.yaml")],
+        "repos": _repos(),
+        "facets": _facets(),
+        "files": _files(),
+        "diff_files": _diff(),
+        "facts": [
+            Fact("Parameters", "124 M", "cpu"),
+            Fact("Memory", "0.5 GB", "hard-drive"),
+            Fact("Licence", Markup('<a href="#">Apache-2.0</a>'), "scale"),
+        ],
+        "columns": [
+            Column("Model", sort_href="#"),
+            Column("Perplexity", "end", "#", "ascending"),
+            Column("Memory", "end"),
+        ],
+        "licences": [
+            Option("apache-2.0", "Apache 2.0"),
+            Option("mit", "MIT"),
+            Option("cc-by-4.0", "CC BY 4.0"),
+        ],
+        "visibilities": [
+            Option("public", "Public", "Everyone can see and download it.", "globe"),
+            Option("private", "Private", "Only members you choose.", "lock"),
+        ],
+        "scopes": [
+            Option("read", "Read", "Download private repositories.", "eye"),
+            Option("write", "Write", "Commit and create.", "pencil"),
+            Option("admin", "Administer", "Not for this organisation.", "shield", is_disabled=True),
+        ],
+        "code": highlight_file(_CODE, "mask.py"),
+        "card": render_markdown(_MARKDOWN, base_url_for_links="/ada/tiny-llm/blob/main/"),
+        "flashes": [Flash("Settings saved."), Flash("The mirror is slow today.", "warning")],
+        "icons": sorted(icon_names()),
+        "people": ["ada", "grace", "王芳", "lab", "linus", "katherine", "alan", "edsger"],
+        "now": now(),
+    }
+
+
+def _tabs() -> list[Tab]:
+    return [
+        Tab("Card", "#", "book-open", is_current=True),
+        Tab("Files", "#", "folder"),
+        Tab("Community", "#", "message-square", count=12),
+        Tab("Settings", "#", "settings"),
+    ]
+
+
+def _repos() -> list[RepoCard]:
+    at = now()
+    return [
+        RepoCard(
+            "ada/tiny-llm", "#", "model", at - timedelta(hours=3), "A small language model for teaching.",
+            "Text generation", "124M", "apache-2.0", 18_420, 312,
+            tags=(Tag("en"), Tag("zh")),
+        ),
+        RepoCard(
+            "grace/news-zh", "#", "dataset", at - timedelta(days=3), "中文新闻标题与摘要，按主题标注。",
+            "Summarisation", None, "cc-by-4.0", 2_140, 57, is_gated=True,
+        ),
+        RepoCard("lab/chat-room", "#", "space", at - timedelta(days=40), likes=9, is_private=True),
+        RepoCard("lab/fast-kernels", "#", "code", at - timedelta(days=400), downloads=1_204_000, likes=21),
+    ]  # fmt: skip
+
+
+def _facets() -> list[FacetGroup]:
+    return [
+        FacetGroup(
+            "Task",
+            [
+                FacetOption("Text generation", "#", 1240, is_selected=True),
+                FacetOption("Classification", "#", 410),
+                FacetOption("Translation", "#", 96),
+            ],
+            "layers",
+            more_href="#",
+        ),
+        FacetGroup("Licence", [FacetOption("apache-2.0", "#", 803), FacetOption("mit", "#", 377)], "scale"),
+    ]
+
+
+def _files() -> list[FileRow]:
+    at = now() - timedelta(days=2)
+    return [
+        FileRow("configs", "#", "folder", message="Add the small recipe", commit_href="#", changed_at=at),
+        FileRow("README.md", "#", "file", 4_210, "Describe the data", "#", at, "#"),
+        FileRow("model.safetensors", "#", "lfs", 497_774_208, "First checkpoint", "#", at, "#"),
+    ]
+
+
+def _diff() -> list[DiffFile]:
+    lines = (
+        DiffLine("same", 11, 11, "model:"),
+        DiffLine("removed", 12, None, "  layers: 6"),
+        DiffLine("added", None, 12, "  layers: 12"),
+        DiffLine("same", 13, 13, "  heads: 8"),
+    )
+    hunk = DiffHunk("@@ -11,3 +11,3 @@", lines)
+    return [
+        DiffFile("configs/train.yaml", "modified", 1, 1, [hunk]),
+        DiffFile("weights.bin", "deleted", 0, 0, note="A binary file of 12 MB."),
+    ]
