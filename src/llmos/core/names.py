@@ -22,7 +22,7 @@ RESERVED_NAMESPACES = frozenset(
     """
     - about abuse account accounts admin administrator api app apps arena assets auth avatars
     benchmarks billing blog bucket buckets cas chat code collections community competitions
-    contact course courses dashboard dataset datasets datasets-server deploy docs documentation
+    contact course courses dashboard device dataset datasets datasets-server deploy docs documentation
     download downloads endpoint endpoints enterprise evals events explore favicon.ico feed feeds
     forum forums git guest health healthz help home hub huggingface info inference invite invites
     jobs join kernel kernels labs leaderboard leaderboards learn learning legal lfs llmos login
