@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 from llmos import __version__
 from llmos.app.faces import render_error
@@ -32,6 +32,13 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         if runtime is None:
             rt.close()
 
+    app = build_api(lifespan)
+    app.state.runtime = rt
+    return RequestEdge(RawPath(app))
+
+
+def build_api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """Routes and error faces without a runtime: what the house tests and the docs read."""
     app = FastAPI(
         title="LLMOS",
         version=__version__,
@@ -41,12 +48,11 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.runtime = rt
     app.add_exception_handler(LlmosError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _http)
     add_routes(app)
-    return RequestEdge(RawPath(app))
+    return app
 
 
 def _widen_thread_pool(threads: int) -> None:

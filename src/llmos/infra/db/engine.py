@@ -25,7 +25,7 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = self._sqlite_engine(pool_size) if self.is_sqlite else self._pg_engine(pool_size)
-        self._write_engine = self.engine.execution_options(**{_WRITE_OPTION: True})
+        self.write_engine = self.engine.execution_options(**{_WRITE_OPTION: True})
 
     def _sqlite_engine(self, pool_size: int) -> Engine:
         assert self.url.database
@@ -52,7 +52,7 @@ class Database:
 
     def write_session(self) -> Session:
         """A session whose owner commits; on SQLite it holds the only write lock from its first query."""
-        return Session(self._write_engine, expire_on_commit=False)
+        return Session(self.write_engine, expire_on_commit=False)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
