@@ -131,9 +131,9 @@ def test_deletions_and_empty_folders(writer, git) -> None:
 
 
 def _paths(writer: ObjectWriter, tree: str, prefix: str = "") -> Iterator[str]:
-    from llmos.infra.git.treedata import iter_entries
+    from llmos.infra.git.treedata import read_entries
 
-    for entry in iter_entries(writer.read_tree(tree)):
+    for entry in read_entries(writer.read_tree(tree)):
         path = prefix + entry.name.decode()
         if entry.is_tree:
             yield from _paths(writer, entry.oid.hex(), path + "/")

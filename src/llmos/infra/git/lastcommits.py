@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable
 
 import pygit2
+from pygit2.enums import DiffOption
 
 from llmos.infra.git.caches import LruCache
 from llmos.infra.git.commits import access_commit
-from llmos.infra.git.treedata import parse_tree
+from llmos.infra.git.treewalk import entries_of
 
 DEFAULT_BUDGET_S = 1.0
-_Oids = dict[bytes, bytes]
 
 _known: LruCache[tuple[str, str, str], str] = LruCache(100_000)
 
@@ -30,7 +30,7 @@ def last_commit_for_entries(
     last changed each, as `git log -1 <commit> -- <folder>/<name>` would answer.
 
     Stops after `budget_s` seconds; what was not found by then, or does not exist, is absent.
-    Answers are remembered, so that the next call goes on for the rest.
+    Answers are remembered; a long history asks for a larger budget in the background first.
     """
     folder = folder.strip("/")
     found: dict[str, str] = {}
@@ -62,12 +62,13 @@ class _Walk:
         self._deadline = deadline
         self._queue: list[tuple[int, str]] = []
         self._pending: dict[str, set[bytes]] = {}
-        self._entries: LruCache[str, _Oids] = LruCache(8)
         self._found: dict[bytes, str] = {}
 
     def run(self, start: pygit2.Commit, names: set[bytes]) -> dict[bytes, str]:
-        here = self._read(self._tree_oid(start))
-        self._push(start, {name for name in names if name in here})
+        tree = self._tree(start)
+        if tree is not None:
+            here = {entry.name for entry in entries_of(self._git_repo, tree.id.raw)}
+            self._push(start, names & here)
         while self._queue and time.monotonic() < self._deadline:
             _, oid = heapq.heappop(self._queue)
             looked_for = self._pending.pop(oid, None)
@@ -86,14 +87,9 @@ class _Walk:
                 waiting |= names
 
     def _step(self, commit: pygit2.Commit, names: set[bytes]) -> None:
-        tree = self._tree_oid(commit)
+        tree = self._tree(commit)
         for parent in commit.parents:
-            parent_tree = self._tree_oid(parent)
-            if parent_tree == tree:
-                self._push(parent, names)
-                return
-            here, there = self._read(tree), self._read(parent_tree)
-            unchanged = {name for name in names if there.get(name) == here[name]}
+            unchanged = names - _changed(self._tree(parent), tree, names)
             self._push(parent, unchanged)
             names = names - unchanged
             if not names:
@@ -101,24 +97,27 @@ class _Walk:
         for name in names:
             self._found[name] = str(commit.id)
 
-    def _tree_oid(self, commit: pygit2.Commit) -> str | None:
-        tree: pygit2.Object = commit.tree
+    def _tree(self, commit: pygit2.Commit) -> pygit2.Tree | None:
+        tree = commit.tree
         for segment in self._segments:
             try:
-                tree = tree[segment]  # type: ignore[index]
+                below = tree[segment]
             except KeyError:
                 return None
-            if not isinstance(tree, pygit2.Tree):
+            if not isinstance(below, pygit2.Tree):
                 return None
-        return str(tree.id)
+            tree = below
+        return tree
 
-    def _read(self, tree: str | None) -> _Oids:
-        """Entry ids by name; the mode counts as part of the entry, as it does for git."""
-        if tree is None:
-            return {}
-        held = self._entries.get(tree)
-        if held is None:
-            data = self._git_repo.odb.read(pygit2.Oid(hex=tree))[1]
-            held = {name: b"%o" % entry.mode + entry.oid for name, entry in parse_tree(data).items()}
-            self._entries.put(tree, held)
-        return held
+
+def _changed(old: pygit2.Tree | None, new: pygit2.Tree | None, names: set[bytes]) -> set[bytes]:
+    """Names directly in a folder whose entries differ, or all of `names` if one side is missing."""
+    if old is None or new is None:
+        return names
+    if old.id == new.id:
+        return set()
+    changed = set()
+    for delta in old.diff_to_tree(new, flags=DiffOption.SKIP_BINARY_CHECK).deltas:
+        for path in (delta.old_file.raw_path, delta.new_file.raw_path):
+            changed.add(path.partition(b"/")[0])
+    return changed

@@ -12,8 +12,9 @@ from pygit2.enums import ObjectType
 
 from llmos.infra.git.errors import RevisionNotFound
 from llmos.infra.git.packs import TYPE_NUMBERS, PackWriter, object_header
+from llmos.infra.git.repository import fsync_folder
 
-MAX_LOOSE_OBJECTS = 24
+MAX_LOOSE_OBJECTS = 8
 MAX_LOOSE_BYTES = 1024 * 1024
 
 
@@ -110,6 +111,9 @@ class ObjectWriter:
         odb = self.git_repo.odb
         for kind, data in self._few.values():
             odb.write(TYPE_NUMBERS[kind], data)
+        if self._few:
+            # libgit2 syncs each file and its folder, not the name of a folder it just made.
+            fsync_folder(Path(self.git_repo.path) / "objects")
         self._drop()
 
     def _drop(self) -> None:

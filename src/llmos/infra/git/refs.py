@@ -75,8 +75,8 @@ def update_refs(git_repo: pygit2.Repository, updates: list[RefUpdate]) -> None:
             elif read_ref(git_repo, update.ref) is not None:
                 transaction.remove(update.ref)
     for update in updates:
-        if update.new is None:
-            _fsync_nearest(Path(git_repo.path), update.ref)
+        if update.new is None or update.expected_old is None:
+            _fsync_folders(Path(git_repo.path), update.ref)
 
 
 def _check_target(git_repo: pygit2.Repository, oid: str) -> None:
@@ -128,11 +128,12 @@ def _check_neighbours(git_repo: pygit2.Repository, ref: str) -> None:
             raise RefConflict(f"{ref} cannot exist beside {shown}: choose another name.")
 
 
-def _fsync_nearest(git_folder: Path, ref: str) -> None:
-    folder = (git_folder / ref).parent
-    while not folder.is_dir():
-        folder = folder.parent
-    fsync_folder(folder)
+def _fsync_folders(git_folder: Path, ref: str) -> None:
+    """Folders appear with their first ref and vanish with their last, which libgit2 leaves to
+    the cache."""
+    for folder in list((git_folder / ref).parents)[: ref.count("/")]:
+        if folder.is_dir():
+            fsync_folder(folder)
 
 
 @contextmanager
@@ -169,11 +170,16 @@ def create_tag(
     if message:
         if tagger is None:
             raise ValueError("an annotated tag needs a tagger")
-        lines = [b"object " + commit.encode(), b"type commit", b"tag " + name.encode()]
-        lines += [b"tagger " + format_identity(tagger), b"", _message_bytes(message)]
-        target = str(git_repo.odb.write(ObjectType.TAG, b"\n".join(lines)))
+        target = write_tag(git_repo, name, commit, message=message, tagger=tagger)
     update_ref(git_repo, ref, target, None)
     return ref
+
+
+def write_tag(git_repo: pygit2.Repository, name: str, commit: str, *, message: str, tagger: Identity) -> str:
+    """Write the object of an annotated tag, durably, and return its id; no ref moves."""
+    lines = [b"object " + commit.encode(), b"type commit", b"tag " + name.encode()]
+    lines += [b"tagger " + format_identity(tagger), b"", _message_bytes(message)]
+    return str(git_repo.odb.write(ObjectType.TAG, b"\n".join(lines)))
 
 
 def _message_bytes(message: str) -> bytes:

@@ -10,13 +10,14 @@ from collections import OrderedDict
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import ConfigLevel, RepositoryOpenFlag
+from pygit2.enums import ConfigLevel, ObjectType, RepositoryOpenFlag
 
 from llmos.infra.git.errors import RepositoryExists, RepositoryMissing
 
 DEFAULT_BRANCH = "main"
 _HANDLES_PER_THREAD = 16
 _MAX_OPEN_PACKS = 256
+_CACHED_TREE_BYTES = 1024 * 1024
 _CACHE_BYTES = 64 * 1024 * 1024
 
 # Objects and refs reach the disk before a write returns (file and folder are fsynced).
@@ -24,6 +25,8 @@ pygit2.settings.enable_fsync_gitdir(True)
 pygit2.settings.owner_validation = False
 pygit2.settings.mwindow_file_limit = _MAX_OPEN_PACKS
 pygit2.settings.cache_max_size(_CACHE_BYTES)
+# A folder of 10,000 files is a tree of some 400 KB, read again for every page and every commit.
+pygit2.settings.cache_object_limit(ObjectType.TREE, _CACHED_TREE_BYTES)
 for _level in (ConfigLevel.SYSTEM, ConfigLevel.GLOBAL, ConfigLevel.XDG):
     # Configuration of the machine or the user must not change what the server does.
     pygit2.settings.search_path[_level] = ""

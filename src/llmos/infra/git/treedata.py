@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 MODE_TREE = 0o040000
@@ -29,16 +29,26 @@ class RawEntry(NamedTuple):
         return self.name + b"/" if self.mode == MODE_TREE else self.name
 
 
-def iter_entries(data: bytes) -> Iterator[RawEntry]:
+# Few modes exist; looking them up is faster than reading octal digits for every entry.
+_MODES = {
+    b"%o" % mode: mode for mode in (MODE_TREE, MODE_FILE, MODE_EXECUTABLE, MODE_SYMLINK, MODE_SUBMODULE)
+}
+
+
+def read_entries(data: bytes) -> list[RawEntry]:
     """The entries of a raw tree in stored order, which is git order."""
-    for mode, name, oid in _ENTRY.findall(data):
-        yield RawEntry(name, int(mode, 8), oid)
+    known = _MODES
+    return [RawEntry(name, known.get(mode) or int(mode, 8), oid) for mode, name, oid in _ENTRY.findall(data)]
 
 
 def parse_tree(data: bytes) -> dict[bytes, RawEntry]:
-    return {entry.name: entry for entry in iter_entries(data)}
+    return {entry[0]: entry for entry in read_entries(data)}
 
 
 def format_tree(entries: Mapping[bytes, RawEntry]) -> bytes:
-    ordered = sorted(entries.values(), key=lambda entry: entry.sort_key)
-    return b"".join(b"%o %s\0%s" % (entry.mode, entry.name, entry.oid) for entry in ordered)
+    def key(entry: RawEntry) -> bytes:
+        name, mode, _ = entry
+        return name + b"/" if mode == MODE_TREE else name
+
+    ordered = sorted(entries.values(), key=key)
+    return b"".join([b"%o %s\0%s" % (mode, name, oid) for name, mode, oid in ordered])

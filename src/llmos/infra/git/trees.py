@@ -20,7 +20,7 @@ from llmos.infra.git.treedata import (
     MODE_TREE,
     RawEntry,
 )
-from llmos.infra.git.treewalk import read_entries, resume, walk
+from llmos.infra.git.treewalk import entries_of, resume, walk
 
 EntryType = Literal["file", "directory", "submodule", "symlink"]
 _TYPES: dict[int, EntryType] = {
@@ -189,7 +189,7 @@ def _open_walk(
     if cursor:
         levels = resume(git_repo, tree, prefix, unquote_to_bytes(cursor), recursive)
     else:
-        levels = [(prefix, iter(read_entries(git_repo, tree)))]
+        levels = [(prefix, iter(entries_of(git_repo, tree)))]
     return walk(git_repo, levels, recursive)
 
 

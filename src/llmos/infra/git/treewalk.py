@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pygit2
 
-from llmos.infra.git.treedata import RawEntry, iter_entries
+from llmos.infra.git.treedata import RawEntry, read_entries
 
 
-def read_entries(git_repo: pygit2.Repository, tree: bytes) -> list[RawEntry]:
-    return list(iter_entries(git_repo.odb.read(pygit2.Oid(raw=tree))[1]))
+def entries_of(git_repo: pygit2.Repository, tree: bytes) -> list[RawEntry]:
+    return read_entries(git_repo.odb.read(pygit2.Oid(raw=tree))[1])
 
 
 Level = tuple[bytes, Iterator[RawEntry]]
@@ -24,7 +24,7 @@ def resume(
     levels: list[Level] = []
     segments = after.split(b"/") if recursive else [after]
     for depth, name in enumerate(segments):
-        entries = read_entries(git_repo, tree)
+        entries = entries_of(git_repo, tree)
         held = next((entry for entry in entries if entry.name == name), None)
         key = held.sort_key if held is not None else name
         start = bisect_right(entries, key, key=lambda entry: entry.sort_key)
@@ -33,7 +33,7 @@ def resume(
             break
         prefix, tree = prefix + name + b"/", held.oid
         if depth == len(segments) - 1:
-            levels.append((prefix, iter(read_entries(git_repo, tree))))
+            levels.append((prefix, iter(entries_of(git_repo, tree))))
     return levels
 
 
@@ -50,4 +50,4 @@ def walk(
         path = prefix + entry.name
         yield path, entry
         if recursive and entry.is_tree:
-            levels.append((path + b"/", iter(read_entries(git_repo, entry.oid))))
+            levels.append((path + b"/", iter(entries_of(git_repo, entry.oid))))
