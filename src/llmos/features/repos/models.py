@@ -191,6 +191,19 @@ class BranchRule(Base):
     pattern: Mapped[str] = mapped_column(String(250), primary_key=True)
 
 
+class PullRef(Base):
+    """Who opened `refs/pr/<num>` and on what: its author may add commits to it."""
+
+    __tablename__ = "pull_refs"
+
+    repo_id: Mapped[int] = mapped_column(ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    num: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    author_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    base_ref: Mapped[str] = mapped_column(String(250))
+    base_oid: Mapped[str | None] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+
+
 class LfsLock(Base):
     __tablename__ = "lfs_locks"
     __table_args__ = (UniqueConstraint("repo_id", "path"),)

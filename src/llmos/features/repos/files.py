@@ -1,0 +1,209 @@
+"""Reading a repository's content: files, folders, history, differences. Access is checked before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygit2
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from llmos.core.errors import EntryNotFound, RevisionNotFound, TooLarge
+from llmos.core.pagination import Page
+from llmos.features.repos.models import Repo, RepoLfsClaim
+from llmos.features.repos.places import git_path
+from llmos.infra.git.commits import CommitInfo, count_commits, get_commit, list_commits
+from llmos.infra.git.diff import CommitDiff, DiffLimits, diff_commit
+from llmos.infra.git.lastcommits import last_commit_for_entries
+from llmos.infra.git.repository import open_repo
+from llmos.infra.git.revisions import resolve
+from llmos.infra.git.trees import TreeEntry, TreePage, access_entry, get_entry, list_tree, read_blob
+from llmos.infra.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+MAX_TEXT_BYTES = 2 * 1024 * 1024
+MAX_ROWS_PER_QUERY = 500
+
+# A feature that keeps bytes in chunks puts its reader here: (rt, xet_hash, start, end) -> bytes.
+ChunkReader = Callable[[Runtime, str, int, int], Iterator[bytes]]
+_chunk_reader: list[ChunkReader] = []
+
+
+def use_chunk_reader(reader: ChunkReader) -> None:
+    """Register how a file with a `xet_hash` is read; `end` is exclusive."""
+    _chunk_reader[:] = [reader]
+
+
+@dataclass(frozen=True, slots=True)
+class LargeFileRef:
+    """A large object this repository may use: one object under `key`, or chunks under `xet_hash`.
+
+    `local_path` is set where the object is one file on this machine.
+    """
+
+    oid: str
+    size_bytes: int
+    xet_hash: str | None
+    key: str | None
+    local_path: Path | None
+
+    def stream(self, rt: Runtime, start: int, end: int) -> Iterator[bytes]:
+        """Bytes `start` to `end` (exclusive) in pieces of about 1 MiB."""
+        if self.key is not None:
+            return rt.objects.stream(self.key, start, end)
+        assert self.xet_hash is not None
+        return _chunk_reader[0](rt, self.xet_hash, start, end)
+
+
+def lfs_key(oid: str) -> str:
+    """Where the object store keeps a large object."""
+    return f"lfs/{oid[:2]}/{oid[2:4]}/{oid}"
+
+
+def open_large_file(db: Session, rt: Runtime, repo: Repo, oid: str) -> LargeFileRef:
+    """The large object with this SHA-256, if the repository has claimed it.
+
+    Raises EntryNotFound where it has not (a pointer alone proves nothing) or where its bytes
+    are missing from the store.
+    """
+    claim = db.get(RepoLfsClaim, (repo.id, oid))
+    if claim is None:
+        raise EntryNotFound(f"Entry not found: the large file {oid} was never uploaded to this repository.")
+    return locate_large_file(rt, oid, claim.size_bytes, claim.xet_hash)
+
+
+def locate_large_file(rt: Runtime, oid: str, size_bytes: int, xet_hash: str | None) -> LargeFileRef:
+    """Where the bytes of a claimed object lie: as one object if there is one, else as chunks."""
+    key = lfs_key(oid)
+    path = rt.objects.local_path(key)
+    if path is not None and path.is_file():
+        return LargeFileRef(oid, size_bytes, xet_hash, key, path)
+    if xet_hash and _chunk_reader:
+        return LargeFileRef(oid, size_bytes, xet_hash, None, None)
+    if path is None and rt.objects.head(key) is not None:
+        return LargeFileRef(oid, size_bytes, xet_hash, key, None)
+    log.error("large file %s is claimed but not in the store", oid)
+    raise EntryNotFound(f"Entry not found: the bytes of large file {oid} are missing; tell the operator.")
+
+
+def list_claims(db: Session, repo_id: int, oids: Sequence[str]) -> dict[str, RepoLfsClaim]:
+    """The claims of a repository on these objects, by oid; what is not claimed is absent."""
+    found: dict[str, RepoLfsClaim] = {}
+    for start in range(0, len(oids), MAX_ROWS_PER_QUERY):
+        part = oids[start : start + MAX_ROWS_PER_QUERY]
+        statement = select(RepoLfsClaim).where(RepoLfsClaim.repo_id == repo_id, RepoLfsClaim.oid.in_(part))
+        found.update((claim.oid, claim) for claim in db.scalars(statement))
+    return found
+
+
+def open_git(rt: Runtime, repo: Repo) -> pygit2.Repository:
+    """The repository's git data, for the calling thread."""
+    return open_repo(git_path(rt, repo))
+
+
+def access_commit_oid(git_repo: pygit2.Repository, rev: str) -> str:
+    """The commit a revision names; RevisionNotFound otherwise."""
+    return resolve(git_repo, rev)
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A file for reading; `text` is None where it is binary or a large object."""
+
+    entry: TreeEntry
+    commit_oid: str
+    text: str | None
+
+
+def read_text(
+    rt: Runtime, repo: Repo, rev: str, path: str, *, max_bytes: int = MAX_TEXT_BYTES
+) -> TextFile:
+    """A file's text at a revision; TooLarge above `max_bytes`, EntryNotFound for no file."""
+    git_repo = open_git(rt, repo)
+    commit = resolve(git_repo, rev)
+    entry = access_entry(git_repo, commit, path)
+    if entry.type not in ("file", "symlink"):
+        raise EntryNotFound(f"Entry not found: {path!r} is a folder.", data={"commit_oid": commit})
+    if entry.lfs is not None:
+        return TextFile(entry, commit, None)
+    if entry.size > max_bytes:
+        raise TooLarge(f"{path!r} is too large to show: download it instead.")
+    data = read_blob(git_repo, entry.oid)
+    text = None if b"\0" in data[:8000] else data.decode("utf-8", "replace")
+    return TextFile(entry, commit, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """`last_commits` maps an entry's path to its last commit; it may lack some of a long history."""
+
+    commit_oid: str
+    page: TreePage
+    last_commits: dict[str, CommitInfo]
+
+
+def list_folder(
+    rt: Runtime, repo: Repo, rev: str, path: str = "", *, after: str | None = None, limit: int = 100
+) -> Folder:
+    """One page of a folder with the commit that last changed each entry."""
+    git_repo = open_git(rt, repo)
+    commit = resolve(git_repo, rev)
+    page = list_tree(git_repo, commit, path, after=after, limit=limit)
+    return Folder(commit, page, last_commits(git_repo, commit, page.entries))
+
+
+def last_commits(
+    git_repo: pygit2.Repository, commit: str, entries: Sequence[TreeEntry]
+) -> dict[str, CommitInfo]:
+    """The commit that last changed each entry, by path, within a time budget."""
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        folder, _, name = entry.path.rpartition("/")
+        names.setdefault(folder, []).append(name)
+    out: dict[str, CommitInfo] = {}
+    commits: dict[str, CommitInfo] = {}
+    budget_s = 2.0 / max(len(names), 2)
+    for folder, wanted in names.items():
+        found = last_commit_for_entries(git_repo, commit, folder, wanted, budget_s=budget_s)
+        for name, oid in found.items():
+            if oid not in commits:
+                commits[oid] = get_commit(git_repo, oid)
+            out[f"{folder}/{name}" if folder else name] = commits[oid]
+    return out
+
+
+def list_history(
+    rt: Runtime, repo: Repo, rev: str, *, path: str | None = None, skip: int = 0, limit: int = 50
+) -> Page[CommitInfo]:
+    """Commits, newest first, with their total number; `next_cursor` is the next `skip`."""
+    git_repo = open_git(rt, repo)
+    commit = resolve(git_repo, rev)
+    items = list_commits(git_repo, commit, skip=skip, limit=limit, path=path)
+    total = count_commits(git_repo, commit, path)
+    following = skip + len(items)
+    return Page(items, str(following) if items and following < total else None, total)
+
+
+def read_commit(
+    rt: Runtime, repo: Repo, oid: str, limits: DiffLimits = DiffLimits()
+) -> tuple[CommitInfo, CommitDiff]:
+    """One commit and what it changed; RevisionNotFound for a branch name or an unknown id."""
+    git_repo = open_git(rt, repo)
+    commit = resolve(git_repo, oid)
+    if not commit.startswith(oid.lower()):
+        raise RevisionNotFound(f"Invalid rev id: {oid}")
+    return get_commit(git_repo, commit), diff_commit(git_repo, commit, limits)
+
+
+def get_file(git_repo: pygit2.Repository, commit: str | None, path: str) -> bytes | None:
+    """The bytes of a small file that must be in git itself (a card, attributes), or None."""
+    if commit is None:
+        return None
+    entry = get_entry(git_repo, commit, path)
+    if entry is None or entry.type != "file" or entry.lfs is not None or entry.size > MAX_TEXT_BYTES:
+        return None
+    return read_blob(git_repo, entry.oid)
