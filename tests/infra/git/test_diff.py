@@ -83,3 +83,13 @@ def test_counts_are_gits(git_repo, commit, git, before, after) -> None:
     expected = sum(int(line.split("\t")[0]) - int(line.split("\t")[1]) for line in listed)
     diff = diff_commits(git_repo, old, new)
     assert diff.additions - diff.deletions == expected
+
+
+def test_text_in_another_encoding_is_shown_with_marks(git_repo, commit) -> None:
+    lines = [b"d\xe9f %d\n" % number for number in range(30)]
+    commit({"a": b"".join(lines)})
+    lines[20] = b"\xff changed\n"
+    head = commit({"a": b"".join(lines)})
+    hunk = diff_commit(git_repo, head).files[0].hunks[0]
+    assert hunk.header.startswith("@@ -18,7 +18,7 @@ d")
+    assert hunk.lines[4].text == "\ufffd changed"

@@ -5,6 +5,8 @@ import pytest
 from llmos.infra.git.commits import get_commit
 from llmos.infra.git.errors import RevisionNotFound
 from llmos.infra.git.merge import ahead_behind, is_ancestor, merge_base, merge_commits, merge_trees
+from llmos.infra.git.objects import ObjectWriter
+from llmos.infra.git.treedata import MODE_FILE, RawEntry, format_tree
 
 LINES = [b"line %d\n" % number for number in range(20)]
 
@@ -56,3 +58,14 @@ def test_unrelated_histories_merge_as_if_they_began_empty(git_repo, commit, git)
     right = commit({"b": b"2"}, branch="side", parents=[])
     merged = merge_commits(git_repo, left, right)
     assert git("ls-tree", "--name-only", merged.tree).split() == ["a", "b"]
+
+
+def test_conflicts_at_names_that_are_not_utf8_are_reported(git_repo, ada) -> None:
+    with ObjectWriter(git_repo) as writer:
+        trees = []
+        for text in (b"base\n", b"left\n", b"right\n"):
+            blob = bytes.fromhex(writer.write_blob(text))
+            trees.append(writer.write("tree", format_tree({b"\xff": RawEntry(b"\xff", MODE_FILE, blob)})))
+        writer.flush()
+    merged = merge_trees(git_repo, *trees)
+    assert (merged.tree, merged.conflicts) == (None, ("\ufffd",))

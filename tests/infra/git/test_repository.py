@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import pygit2
 import pytest
 
 from llmos.infra.git.errors import GitFailed, GitTimeout, RepositoryExists, RepositoryMissing
-from llmos.infra.git.process import read_git, run_git
+from llmos.infra.git.process import git_environment, read_git, run_git
+from llmos.infra.git.refs import update_ref
 from llmos.infra.git.repository import (
     default_branch,
     forget_repo,
@@ -18,6 +20,8 @@ from llmos.infra.git.repository import (
     open_repo,
     set_default_branch,
 )
+from llmos.infra.git.revisions import resolve
+from llmos.infra.git.trees import access_entry
 
 
 def test_a_new_repository_is_sound_empty_and_without_hooks(
@@ -85,7 +89,6 @@ def test_the_default_branch_can_change(
 def test_git_failures_and_time_limits_are_typed(repo_path: Path) -> None:
     with pytest.raises(GitFailed, match="status"):
         run_git(repo_path, "cat-file", "-p", "0" * 40)
-    # `git cat-file --batch` waits for input for ever when its standard input stays open.
     with pytest.raises(GitTimeout):
         run_git(repo_path, "-c", "alias.hang=!sleep 30", "hang", timeout_s=0.2)
 
@@ -98,3 +101,36 @@ def test_reading_git_output_stops_at_the_limit(repo_path: Path, commit) -> None:
     assert (data, is_truncated) == (b"commit\n", False)
     with pytest.raises(GitFailed):
         read_git(repo_path, "cat-file", "-t", "0" * 40, max_bytes=10)
+
+
+def _git(*args: str, cwd: Path) -> str:
+    who = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.org"}
+    who |= {"GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.org"}
+    done = subprocess.run(
+        ["git", *args], cwd=cwd, capture_output=True, check=True, env=git_environment() | who
+    )
+    return done.stdout.decode()
+
+
+def test_git_clones_pushes_and_fetches_what_the_configuration_offers(
+    repo_path: Path, git_repo: pygit2.Repository, commit, tmp_path: Path
+) -> None:
+    old = commit({"a": b"1", "big": b"x" * 5000})
+    head = commit({"a": b"2"})
+    update_ref(git_repo, "refs/internal/keep", old, None)
+    update_ref(git_repo, "refs/pr/1", head, None)
+    work = tmp_path / "work"
+    _git("clone", "-q", "--no-local", "--filter=blob:none", str(repo_path), str(work), cwd=tmp_path)
+    assert "refs/internal" not in _git("ls-remote", cwd=work)
+    _git("fetch", "-q", "origin", "refs/pr/1:pr-1", cwd=work)
+    _git("fetch", "-q", "--depth=1", "origin", old, cwd=work)
+    (work / "new").write_text("pushed")
+    _git("add", "new", cwd=work)
+    _git("commit", "-q", "-m", "From a clone", cwd=work)
+    _git("push", "-q", "origin", "HEAD:main", "HEAD:side", cwd=work)
+    _git("push", "-q", "origin", ":side", cwd=work)
+    pushed = _git("rev-parse", "HEAD", cwd=work).strip()
+    assert resolve(git_repo, "main") == pushed
+    assert access_entry(git_repo, pushed, "new").size == 6
+    with pytest.raises(subprocess.CalledProcessError):
+        _git("push", "-q", "origin", ":main", cwd=work)

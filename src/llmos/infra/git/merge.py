@@ -55,6 +55,11 @@ def _outcome(git_repo: pygit2.Repository, index: pygit2.Index) -> MergeOutcome:
     if index.conflicts is not None:
         paths: set[str] = set()
         for sides in index.conflicts:
-            paths.update(side.path for side in sides if side is not None)
+            paths.update(_shown(side.path) for side in sides if side is not None)
         return MergeOutcome(None, tuple(sorted(paths)))
     return MergeOutcome(str(index.write_tree(git_repo)))
+
+
+def _shown(path: str) -> str:
+    """Bytes that are not UTF-8 as U+FFFD: the escapes pygit2 puts in cannot leave as JSON."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
