@@ -16,8 +16,11 @@ from llmos.app.faces import render_error
 from llmos.app.middleware import RequestEdge
 from llmos.app.routes import add_routes
 from llmos.core.errors import BadRequest, LlmosError, NotFound
+from llmos.features.auth.edge import SESSION_COOKIE
 from llmos.infra.runtime import Runtime, open_runtime
+from llmos.infra.security.ratelimit import RateLimit
 from llmos.infra.settings import Settings, get_settings
+from llmos.infra.web.proxies import TrustedProxies
 from llmos.infra.web.routing import RawPath
 
 
@@ -34,7 +37,15 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
     app = build_api(lifespan)
     app.state.runtime = rt
-    return RequestEdge(RawPath(app))
+    inner: ASGIApp = RawPath(app)
+    if rt.settings.rate_limits:
+
+        def refuse(request: Request, error: LlmosError) -> Response:
+            request.scope.setdefault("app", app)  # the page face looks for its runtime there
+            return render_error(request, error)
+
+        inner = RateLimit(inner, rt.settings, refuse, SESSION_COOKIE)
+    return RequestEdge(TrustedProxies(inner, rt.settings.trusted_proxies))
 
 
 def build_api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

@@ -25,6 +25,7 @@ from llmos.features.auth.credentials import (
 )
 from llmos.features.auth.models import AccessToken, BrowserSession
 from llmos.infra.runtime import Runtime
+from llmos.infra.security.ratelimit import mark_credential_good
 from llmos.infra.web.deps import get_runtime, run_read, run_write
 
 SESSION_COOKIE = "llmos_session"
@@ -89,6 +90,8 @@ def check_same_origin(request: HTTPConnection) -> None:
 async def resolve_actor(rt: Runtime, request: HTTPConnection) -> Actor:
     """`load_actor` from async code, and note (at most every five minutes) that the credential was used."""
     actor = await run_read(rt, lambda db: load_actor(db, request))
+    if not actor.is_anonymous:
+        mark_credential_good(request.scope)
     await _touch(rt, actor)
     return actor
 

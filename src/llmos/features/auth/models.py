@@ -15,7 +15,10 @@ from llmos.infra.db.base import Base, IntPk
 
 
 class AccessToken(Base):
-    """`role` is read, write or fineGrained; `scopes` is `[{"target": …, "verbs": […]}]`."""
+    """`role` is read, write or fineGrained; `scopes` is `[{"target": …, "verbs": […]}]`.
+
+    `client_id` and the refresh fields belong to tokens issued by a device sign-in.
+    """
 
     __tablename__ = "access_tokens"
 
@@ -31,6 +34,10 @@ class AccessToken(Base):
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    client_id: Mapped[str | None] = mapped_column(String(100))
+    refresh_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    refresh_expires_at: Mapped[datetime | None]
+    refresh_used_at: Mapped[datetime | None]
 
     user: Mapped[User] = relationship(lazy="joined")
 

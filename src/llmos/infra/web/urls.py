@@ -17,3 +17,11 @@ def base_url(request: HTTPConnection, settings: Settings) -> str:
     if not host:
         return (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
     return f"{request.url.scheme}://{host}"
+
+
+def site_url(settings: Settings) -> str:
+    """The address to print or mail where no request names one, without a trailing slash."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
