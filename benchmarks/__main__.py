@@ -1,0 +1,59 @@
+"""`python -m benchmarks [NAME …] [--json FILE]`: run all benchmarks, or those whose name contains NAME."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks import content, discovery, transfer, whole
+from benchmarks.bench import Bench, bench_server
+from benchmarks.report import Row, as_json, print_rows
+
+Benchmark = Callable[[Bench], Iterator[Row]]
+
+ALL: dict[str, Benchmark] = {
+    "download": transfer.download,
+    "lfs-put": transfer.lfs_put,
+    "clone": transfer.clone,
+    "head-resolve": discovery.head_resolve,
+    "lists": discovery.lists,
+    "tree": content.tree,
+    "commit": content.commit,
+    "memory": whole.idle_memory,
+    "cold-start": whole.cold_start,
+}
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    target = None
+    if "--json" in arguments:
+        at = arguments.index("--json")
+        target = Path(arguments[at + 1])
+        del arguments[at : at + 2]
+    chosen = [name for name in ALL if not arguments or any(word in name for word in arguments)]
+    rows: list[Row] = []
+    failed = 0
+    for name in chosen:
+        print(f"… {name}", file=sys.stderr, flush=True)
+        with (
+            tempfile.TemporaryDirectory(prefix="llmos-bench-") as folder,
+            bench_server(Path(folder)) as bench,
+        ):
+            try:
+                rows.extend(ALL[name](bench))
+            except (RuntimeError, OSError, AssertionError):
+                traceback.print_exc()
+                failed += 1
+    if rows:
+        print_rows(rows)
+    if target:
+        target.write_text(as_json(rows))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,121 @@
+"""Looking things up: HEAD /resolve, model_info, list_models."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections.abc import Iterator
+
+from huggingface_hub import HfApi
+from sqlalchemy import insert, select
+
+from benchmarks.bench import Bench, percentile, wrk_rate
+from benchmarks.report import Row
+from llmos.core import clock
+from llmos.core.ids import new_object_id
+from llmos.features.accounts.models import Namespace
+from llmos.features.repos.models import Repo, RepoFacts, RepoTag
+
+REPO_COUNT = 10_000
+TASKS = ("text-generation", "fill-mask", "text-classification", "translation", "summarization")
+
+
+def head_resolve(bench: Bench) -> Iterator[Row]:
+    """HEAD of a public file beside the emptiest handler of the same server."""
+    api = HfApi(endpoint=bench.server.url, token=bench.token)
+    api.create_repo("ada/head")
+    api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="ada/head")
+    empty = f"{bench.server.url}/-/health"
+    file = f"{bench.server.url}/ada/head/resolve/main/config.json"
+    wrk_rate(file, method="HEAD", duration_s=1)
+    theirs, ours = [], []
+    for _ in range(3):
+        theirs.append(wrk_rate(empty, duration_s=3))
+        ours.append(wrk_rate(file, method="HEAD", duration_s=3))
+    yield Row(
+        "HEAD /resolve, 16 connections, 1 worker",
+        f"{max(ours):.0f}/s",
+        f"empty handler {max(theirs):.0f}/s",
+        max(ours) / max(theirs),
+        at_least=0.5,
+    )
+
+
+def fill(bench: Bench, count: int = REPO_COUNT) -> None:
+    """Rows of `count` public models with facts and tags; no git folders, which no list may touch."""
+    with bench.rt.database.writing() as db:
+        owner = db.scalars(select(Namespace).where(Namespace.name_key == "ada")).unique().one()
+        repos = [
+            {
+                "object_id": new_object_id(),
+                "type": "model",
+                "namespace_id": owner.id,
+                "name": f"model-{number:05d}",
+                "name_key": f"model-{number:05d}",
+                "head_oid": f"{number:040x}",
+                "downloads": number * 7919 % 10_007,
+                "likes": number * 104_729 % 997,
+                "pipeline_tag": TASKS[number % len(TASKS)],
+                "library_name": "transformers",
+                "license": "apache-2.0",
+                "tags": [
+                    "transformers",
+                    "safetensors",
+                    "en",
+                    TASKS[number % len(TASKS)],
+                    "license:apache-2.0",
+                ],
+                "updated_at": clock.from_unix(1_700_000_000 + number),
+                "created_at": clock.from_unix(1_600_000_000 + number),
+            }
+            for number in range(count)
+        ]
+        db.execute(insert(Repo), repos)
+        ids = db.scalars(select(Repo.id).where(Repo.name_key.like("model-%"))).all()
+        siblings = [{"rfilename": name, "size": 1000, "blobId": "0" * 40} for name in
+                    (".gitattributes", "README.md", "config.json", "model.safetensors", "tokenizer.json")]  # fmt: skip
+        facts = [
+            {
+                "repo_id": repo_id,
+                "head_oid": f"{repo_id:040x}",
+                "card": {"license": "apache-2.0", "language": ["en"]},
+                "siblings": siblings,
+                "config": {"architectures": ["LlamaForCausalLM"], "model_type": "llama"},
+                "safetensors": {"parameters": {"BF16": 1_000_000}, "total": 1_000_000},
+            }
+            for repo_id in ids
+        ]
+        db.execute(insert(RepoFacts), facts)
+        tags = [
+            {"repo_id": repo_id, "tag": tag}
+            for repo_id in ids
+            for tag in ("transformers", "en", "license:apache-2.0")
+        ]
+        db.execute(insert(RepoTag), tags)
+
+
+def _p95_ms(bench: Bench, urls: list[str]) -> float:
+    took: list[float] = []
+    for url in urls:
+        started = time.perf_counter()
+        with urllib.request.urlopen(f"{bench.server.url}{url}") as answer:
+            answer.read()
+        took.append((time.perf_counter() - started) * 1000)
+    return percentile(took[len(took) // 10 :], 0.95)
+
+
+def lists(bench: Bench) -> Iterator[Row]:
+    """p95 of single requests over 10,000 repositories; the limit is the target itself."""
+    fill(bench)
+    cases = [
+        ("model_info", [f"/api/models/ada/model-{n * 37 % REPO_COUNT:05d}" for n in range(300)], 15.0),
+        ("list_models(limit=100)", ["/api/models?limit=100"] * 100, 40.0),
+        ("list_models(sort=downloads, full)", ["/api/models?limit=100&sort=downloads&full=true"] * 100, 40.0),
+        ("list_models(filter, search)", ["/api/models?limit=100&filter=en&search=model-00"] * 100, 40.0),
+        ("list_models(pipeline_tag)", ["/api/models?limit=100&pipeline_tag=translation"] * 100, 40.0),
+    ]
+    for name, urls, limit_ms in cases:
+        p95 = _p95_ms(bench, urls)
+        yield Row(
+            f"{name} of 10,000, p95", f"{p95:.1f} ms", f"limit {limit_ms:.0f} ms", p95 / limit_ms, at_most=1.0
+        )
