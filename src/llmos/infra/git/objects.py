@@ -11,7 +11,7 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from llmos.infra.git.errors import RevisionNotFound
-from llmos.infra.git.packs import TYPE_NUMBERS, PackWriter, object_header
+from llmos.infra.git.packs import TYPE_NUMBERS, PackWriter, object_header, wrong_size
 from llmos.infra.git.repository import fsync_folder
 
 MAX_LOOSE_OBJECTS = 8
@@ -76,9 +76,9 @@ class ObjectWriter:
                 data += chunk
                 if len(data) > size_bytes:
                     break
-            if len(data) == size_bytes:
-                return self.write("blob", bytes(data))
-            chunks = (bytes(data),)
+            if len(data) != size_bytes:
+                raise wrong_size(size_bytes)
+            return self.write("blob", bytes(data))
         return self._open_pack().add_stream("blob", chunks, size_bytes).hex()
 
     def read_tree(self, oid: str) -> bytes:

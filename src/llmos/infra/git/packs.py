@@ -40,6 +40,10 @@ def _entry_header(kind: str, size_bytes: int) -> bytes:
     return bytes(out)
 
 
+def wrong_size(size_bytes: int) -> BadRequest:
+    return BadRequest(f"The content is not the announced {size_bytes} bytes long.")
+
+
 class PackWriter:
     """Collects objects in a temporary file; `finish` makes them durable and visible.
 
@@ -96,7 +100,7 @@ class PackWriter:
             digest.update(chunk)
             crc = self._append(packer.compress(chunk), crc)
         if seen_bytes != size_bytes:
-            raise BadRequest(f"The content is not the announced {size_bytes} bytes long.")
+            raise wrong_size(size_bytes)
         crc = self._append(packer.flush(), crc)
         return digest.digest(), crc
 

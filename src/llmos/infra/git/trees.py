@@ -8,8 +8,8 @@ from typing import Literal
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pygit2
-from pygit2.enums import ObjectType
 
+from llmos.infra.git.blobs import read_blob
 from llmos.infra.git.caches import LruCache
 from llmos.infra.git.commits import access_commit
 from llmos.infra.git.errors import EntryNotFound
@@ -21,6 +21,20 @@ from llmos.infra.git.treedata import (
     RawEntry,
 )
 from llmos.infra.git.treewalk import entries_of, resume, walk
+
+__all__ = [
+    "TreeEntry",
+    "TreePage",
+    "TreeTotal",
+    "access_entry",
+    "entries_for_paths",
+    "get_entry",
+    "iter_tree",
+    "list_tree",
+    "read_blob",
+    "total_size",
+    "tree_of",
+]
 
 EntryType = Literal["file", "directory", "submodule", "symlink"]
 _TYPES: dict[int, EntryType] = {
@@ -157,17 +171,6 @@ def access_entry(git_repo: pygit2.Repository, commit: str, path: str) -> TreeEnt
     if entry is None:
         raise _missing(path)
     return entry
-
-
-def read_blob(git_repo: pygit2.Repository, oid: str) -> bytes:
-    """The whole content of a blob, in memory; EntryNotFound if there is none."""
-    try:
-        kind, data = git_repo.odb.read(pygit2.Oid(hex=oid))
-    except (KeyError, ValueError) as error:
-        raise EntryNotFound(f"Entry not found: no file content {oid[:40]!r}.") from error
-    if kind != ObjectType.BLOB:
-        raise EntryNotFound(f"Entry not found: {oid!r} is not a file content.")
-    return data
 
 
 def _folder_oid(git_repo: pygit2.Repository, commit: str, path: str) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from llmos.core.errors import Unprocessable
 from llmos.core.paths import check_file_path
+from llmos.infra.git.casing import fold_name, fold_names
 from llmos.infra.git.errors import EntryNotFound, PathConflict
 from llmos.infra.git.identity import Identity, format_identity
 from llmos.infra.git.objects import ObjectWriter
@@ -195,21 +195,6 @@ def _apply_folders(
             entries.pop(name, None)
 
 
-def _fold(name: bytes) -> bytes:
-    if name.isascii():
-        return name.lower()
-    text = name.decode("utf-8", "surrogateescape")
-    return unicodedata.normalize("NFC", text).casefold().encode("utf-8", "surrogateescape")
-
-
-def _fold_all(names: Iterable[bytes]) -> set[bytes]:
-    # One call for all names: a folder of 10,000 files is checked for every file added to it.
-    joined = b"\0".join(names)
-    if joined.isascii():
-        return set(joined.lower().split(b"\0"))
-    return {_fold(name) for name in joined.split(b"\0")}
-
-
 def _check_case(folder: _Folder, base: dict[bytes, RawEntry], entries: dict[bytes, RawEntry]) -> None:
     """Refuse new names that a case-insensitive or normalising file system takes for another.
 
@@ -219,13 +204,13 @@ def _check_case(folder: _Folder, base: dict[bytes, RawEntry], entries: dict[byte
     if not new:
         return
     kept = entries.keys() - new
-    folded = _fold_all(kept)
+    folded = fold_names(kept)
     seen: dict[bytes, bytes] = {}
     for name in sorted(new):
-        key = _fold(name)
+        key = fold_name(name)
         other = seen.setdefault(key, name)
         if key in folded:
-            other = next(old for old in kept if _fold(old) == key)
+            other = next(old for old in kept if fold_name(old) == key)
         if other != name:
             raise PathConflict(
                 f"{_join(folder.path, name.decode())!r} and "
