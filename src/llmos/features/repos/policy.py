@@ -69,7 +69,7 @@ def access_repo(db: Session, actor: Actor, repo_type: RepoType, namespace: str, 
 
 def role_in(actor: Actor, namespace: Namespace) -> Role | None:
     """The actor's role in a namespace: ADMIN in their own and, for instance admins, in all."""
-    if actor.user_id is None:
+    if actor.is_anonymous:
         return None
     if actor.user_id == namespace.id or actor.is_admin:
         return Role.ADMIN
