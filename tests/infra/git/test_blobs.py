@@ -18,7 +18,6 @@ def test_any_range_of_any_blob_is_streamed(git_repo, size: int) -> None:
         (0, 5),
         (3, 4),
         (size // 2, None),
-        (size - 1, 1),
         (size, 1),
         (0, size * 2),
     ]:
