@@ -6,6 +6,9 @@ from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from llmos.protocols.hf.content import add_content_routes
+from llmos.protocols.hf.identity import add_identity_routes
+
 
 async def _health(_request: object) -> PlainTextResponse:
     return PlainTextResponse("ok")
@@ -13,3 +16,5 @@ async def _health(_request: object) -> PlainTextResponse:
 
 def add_routes(app: FastAPI) -> None:
     app.router.routes.append(Route("/-/health", _health))
+    add_identity_routes(app)
+    add_content_routes(app)
