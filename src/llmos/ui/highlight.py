@@ -37,7 +37,7 @@ class HighlightedCode:
 def highlight_file(text: str, filename: str) -> HighlightedCode:
     """Lines of a file, coloured by its name. Large files and very long lines stay plain; what is
     beyond MAX_LINES is left out and `is_truncated` set."""
-    lines = text.split("\n")
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines and lines[-1] == "":
         lines.pop()
     is_truncated = len(lines) > MAX_LINES
@@ -46,7 +46,8 @@ def highlight_file(text: str, filename: str) -> HighlightedCode:
     if lexer is None or not _can_highlight(shown):
         return HighlightedCode([escape(line) for line in lines[:MAX_LINES]], None, is_truncated)
     html = _highlight(shown, lexer).split("\n")
-    html = html[: len(lines)] + [""] * (min(len(lines), MAX_LINES) - len(html))
+    count = min(len(lines), MAX_LINES)
+    html = html[:count] + [""] * (count - len(html))
     return HighlightedCode([Markup(line) for line in html], lexer.name, is_truncated)
 
 

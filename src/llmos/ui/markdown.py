@@ -24,12 +24,23 @@ from mdit_py_plugins.gfm import gfm_plugin
 from llmos.ui.emoji import EMOJI
 from llmos.ui.highlight import TOKEN_CLASSES, highlight_snippet
 
-MAX_CHARS = 400_000
+MAX_CHARS = 200_000
+# Parsers need quadratic time for one huge paragraph and for very deep trees.
+MAX_PARAGRAPH_CHARS = 20_000
+MAX_DEPTH = 500
 ID_PREFIX = "user-content-"
 _SHORTCODE = re.compile(r":([a-z0-9_+-]{1,40}):")
 _SLUG_DROP = re.compile(r"[^\w\- ]", re.UNICODE)
 _ALIGN = re.compile(r"text-align:(left|center|right)")
 _MATH_TOKENS = ("math_inline", "math_inline_double", "math_block", "math_block_label")
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+# Elements that end by themselves and so never make a tree deeper.
+_FLAT_TAGS = (
+    "area br col dd dt embed hr img input li link meta optgroup option p param source tbody td "
+    "tfoot th thead tr track wbr"
+)
+_FLAT = frozenset(_FLAT_TAGS.split())
 
 _BLOCKS = "address blockquote center dd details div dl dt figcaption figure hr li ol p pre section summary ul"
 _INLINE = (
@@ -106,12 +117,15 @@ def render_markdown(
 
     Relative links and images are resolved against the given bases, which end in "/"
     (`/ada/tiny-llm/blob/main/` and `/ada/tiny-llm/resolve/main/`). Ids and links to them get
-    ID_PREFIX. Text beyond MAX_CHARS is cut and `is_truncated` set.
+    ID_PREFIX. Text beyond MAX_CHARS is cut and `is_truncated` set. Paragraphs beyond
+    MAX_PARAGRAPH_CHARS stay unformatted; text nested beyond MAX_DEPTH is shown as written.
     """
     is_truncated = len(text) > MAX_CHARS
     env: dict[str, Any] = {"toc": [], "slugs": set(), "heading_ids": heading_ids}
     tokens = _parser().parse(text[:MAX_CHARS].replace("\x00", "\ufffd"), env)
     html = _parser().renderer.render(tokens, _parser().options, env)
+    if _is_too_deep(html):
+        return Rendered(f"<pre>{escapeHtml(text[:MAX_CHARS])}</pre>", False, (), is_truncated)
     html = _sanitise(html, base_url_for_links, image_base)
     has_math = '<div class="math ' in html or '<span class="math ' in html
     return Rendered(html, has_math, tuple(env["toc"]), is_truncated)
@@ -123,10 +137,36 @@ def _parser() -> MarkdownIt:
     md = MarkdownIt("commonmark", {"html": True, "maxNesting": 20})
     md.use(gfm_plugin)
     md.use(dollarmath_plugin, allow_space=False, allow_digits=False, allow_labels=False, double_inline=True)
+    md.core.ruler.before("inline", "llmos_limit", _limit_paragraphs)
     md.core.ruler.push("llmos_finish", _finish_tokens)
     for name in ("fence", "code_block", *_MATH_TOKENS):
         md.add_render_rule(name, _render_math if name in _MATH_TOKENS else _render_code)
     return md
+
+
+def _limit_paragraphs(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type == "inline" and len(token.content) > MAX_PARAGRAPH_CHARS:
+            token.type = "text"
+
+
+def _is_too_deep(html: str) -> bool:
+    """Counts elements opened and not closed, by name, so that stray end tags hide nothing."""
+    unclosed: dict[str, int] = {}
+    depth = 0
+    for match in _TAG.finditer(html):
+        name = match[2].lower()
+        if name in _FLAT:
+            continue
+        if not match[1]:
+            unclosed[name] = unclosed.get(name, 0) + 1
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif unclosed.get(name, 0) > 0:
+            unclosed[name] -= 1
+            depth -= 1
+    return False
 
 
 def _finish_tokens(state: StateCore) -> None:
