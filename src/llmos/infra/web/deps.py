@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from llmos.infra.runtime import Runtime
+from llmos.infra.web import routing as _routing  # noqa: F401  # registers the path convertors
 
 T = TypeVar("T")
 
