@@ -247,7 +247,7 @@ def _sanitise(html: str, link_base: str, image_base: str) -> str:
         allowed_classes=ALLOWED_CLASSES,
         set_tag_attribute_values={
             "img": {"loading": "lazy", "decoding": "async"},
-            "input": {"type": "checkbox", "disabled": ""},
+            "input": {"type": "checkbox", "disabled": "", "aria-label": "☐"},
             "video": {"controls": "", "preload": "none"},
             "audio": {"controls": "", "preload": "none"},
         },
