@@ -1,0 +1,83 @@
+"""Tell a namespace which chunks it has stored already, so that its clients need not send them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb
+from llmos.features.storage.xet.tables import TableCache, unpack_terms
+from llmos.features.storage.xet.xorbs import touch_xorbs
+from llmos.infra.runtime import Runtime
+from llmos.infra.xet.chunks import unpack_chunks
+from llmos.infra.xet.hashes import from_hex, to_hex
+from llmos.infra.xet.shard import ShardFile, ShardTerm
+from llmos.infra.xet.shard_writer import dedup_shard
+
+# Clients drop what they learned here when it expires; garbage collection waits longer.
+ADVERTISED_S = 21 * 86_400
+MAX_XORBS_PER_REPLY = 64
+_ELIGIBLE_MODULUS = 1024
+
+
+def dedup_rows(files: Iterable[ShardFile], tables: TableCache, scope_id: int) -> list[dict[str, Any]]:
+    """Rows for the chunks of these files that clients may ask about: the first, and one in 1024."""
+    found: dict[str, str] = {}
+    for file in files:
+        name = to_hex(file.file_hash)
+        for number, term in enumerate(file.terms):
+            table = tables(term.xorb_hash)
+            hashes = np.frombuffer(table.hashes(term.chunk_start, term.chunk_end), "<u8").reshape(-1, 4)
+            wanted = set(np.flatnonzero(hashes[:, 3] % _ELIGIBLE_MODULUS == 0).tolist())
+            if number == 0:
+                wanted.add(0)
+            for index in wanted:
+                found.setdefault(to_hex(table.hash_at(term.chunk_start + index)), name)
+    return [{"chunk_hash": chunk, "scope_id": scope_id, "file_hash": file} for chunk, file in found.items()]
+
+
+def answer_dedup(db: Session, rt: Runtime, chunk_hash: str, scope_id: int) -> bytes | None:
+    """The reply to a dedup question, or None if the namespace does not have this chunk.
+
+    It lists the xorbs of the file that holds the chunk, from the chunk on, with chunk hashes
+    hidden by a key of the namespace: what is not known already cannot be learned. The xorbs told
+    of are kept for as long as clients may remember them. Needs a writing session.
+    """
+    row = db.get(XetDedupChunk, (chunk_hash, scope_id))
+    file = db.get(XetFile, row.file_hash) if row else None
+    if file is None:
+        return None
+    names = _xorbs_from(db, unpack_terms(file.terms), chunk_hash)
+    rows = db.scalars(select(XetXorb).where(XetXorb.xorb_hash.in_(names), XetXorb.quarantined_at.is_(None)))
+    listed = [(from_hex(xorb.xorb_hash), unpack_chunks(xorb.chunks)) for xorb in rows]
+    if not listed:
+        return None
+    touch_xorbs(db, names)
+    now_s = int(time.time())
+    return dedup_shard(listed, dedup_key(rt, scope_id), now_s, now_s + ADVERTISED_S)
+
+
+def _xorbs_from(db: Session, terms: list[ShardTerm], chunk_hash: str) -> list[str]:
+    """Names of up to `MAX_XORBS_PER_REPLY` xorbs, starting with the one that holds the chunk."""
+    names = [to_hex(name) for name in dict.fromkeys(term.xorb_hash for term in terms)]
+    if len(names) <= MAX_XORBS_PER_REPLY:
+        return names
+    wanted = from_hex(chunk_hash)
+    start = 0
+    for position, name in enumerate(names):
+        chunks = db.scalar(select(XetXorb.chunks).where(XetXorb.xorb_hash == name))
+        if chunks is not None and wanted in chunks:
+            start = position
+            break
+    return names[start : start + MAX_XORBS_PER_REPLY]
+
+
+def dedup_key(rt: Runtime, scope_id: int) -> bytes:
+    """The 32-byte key that hides chunk hashes in replies to one namespace."""
+    return hashlib.sha256(rt.signer.sign("xet dedup", {"scope": scope_id}).encode()).digest()

@@ -1,0 +1,118 @@
+"""Raw copies of files read lately, so that the next plain download is sent straight from disk.
+
+The copies lie in `$LLMOS_HOME/cache/xet`, limited in size, the longest unused going first; any of
+them may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from llmos.infra.runtime import Runtime
+
+DEFAULT_CACHE_BYTES = 10 * 1024**3
+# One file may take this part of the cache, so that a single download does not empty it.
+_MAX_SHARE = 2
+
+
+def hot_root(rt: Runtime) -> Path:
+    return rt.settings.home / "cache" / "xet"
+
+
+def get_hot_path(rt: Runtime, file_hash: str, size_bytes: int) -> Path | None:
+    """The raw copy of a file, if there is one; being asked for keeps it in the cache."""
+    path = hot_root(rt) / file_hash[:2] / file_hash
+    try:
+        if path.stat().st_size != size_bytes:
+            return None
+        os.utime(path)
+    except OSError:
+        return None
+    return path
+
+
+def keep_hot(
+    rt: Runtime,
+    file_hash: str,
+    size_bytes: int,
+    pieces: Iterator[bytes],
+    *,
+    limit_bytes: int = DEFAULT_CACHE_BYTES,
+) -> Iterator[bytes]:
+    """Pass the pieces of a whole file on, and keep a copy once all have gone through.
+
+    A full disk or a file too large for the cache only means that no copy is kept.
+    """
+    if not 0 < size_bytes <= limit_bytes // _MAX_SHARE:
+        yield from pieces
+        return
+    root = hot_root(rt)
+    aside = root / f".{os.getpid()}-{secrets.token_hex(8)}"
+    copy = _Copy(aside)
+    try:
+        for piece in pieces:
+            copy.add(piece)
+            yield piece
+        make_room(rt, size_bytes, limit_bytes=limit_bytes)
+        copy.publish(root / file_hash[:2] / file_hash, size_bytes)
+    finally:
+        copy.close()
+        aside.unlink(missing_ok=True)
+
+
+class _Copy:
+    """A file being written that gives up quietly."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd: int | None = None
+        self._path = path
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+
+    def add(self, piece: bytes) -> None:
+        if self._fd is None:
+            return
+        try:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            self.close()
+
+    def publish(self, target: Path, size_bytes: int) -> None:
+        if self._fd is None:
+            return
+        with contextlib.suppress(OSError):
+            if os.fstat(self._fd).st_size != size_bytes:
+                return
+            # Without this a power cut could leave a file of the right size full of zeros.
+            os.fdatasync(self._fd)
+            target.parent.mkdir(exist_ok=True, mode=0o750)
+            os.replace(self._path, target)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def make_room(rt: Runtime, adding_bytes: int, *, limit_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    """Delete the longest unused copies until `adding_bytes` more fit."""
+    held: list[tuple[float, int, Path]] = []
+    for folder, _dirs, names in os.walk(hot_root(rt)):
+        for name in names:
+            with contextlib.suppress(OSError):
+                stat = Path(folder, name).stat()
+                held.append((stat.st_mtime, stat.st_size, Path(folder, name)))
+    total = sum(size for _, size, _ in held) + adding_bytes
+    for _, size, path in sorted(held):
+        if total <= limit_bytes:
+            return
+        if not path.name.startswith("."):
+            path.unlink(missing_ok=True)
+            total -= size
