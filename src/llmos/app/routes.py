@@ -6,7 +6,9 @@ from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from llmos.protocols.git.routes import add_git_routes
 from llmos.protocols.hf.content import add_content_routes
+from llmos.protocols.hf.hub import add_hub_routes, add_last_hub_routes
 from llmos.protocols.hf.identity import add_identity_routes
 
 
@@ -16,5 +18,8 @@ async def _health(_request: object) -> PlainTextResponse:
 
 def add_routes(app: FastAPI) -> None:
     app.router.routes.append(Route("/-/health", _health))
+    add_git_routes(app)
     add_identity_routes(app)
+    add_hub_routes(app)
     add_content_routes(app)
+    add_last_hub_routes(app)

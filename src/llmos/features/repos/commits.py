@@ -17,8 +17,9 @@ from llmos.core.errors import (
 from llmos.core.paths import check_file_path
 from llmos.features.accounts.actor import Actor
 from llmos.features.repos.cards.validate import validate_card
+from llmos.features.repos.claims import get_claims
 from llmos.features.repos.commit_targets import CommitTarget, author_identity, site_identity
-from llmos.features.repos.files import get_file, list_claims
+from llmos.features.repos.files import get_file
 from llmos.features.repos.lfs_tracking import track_paths
 from llmos.features.repos.places import git_path
 from llmos.features.repos.push import RefUpdate, move_refs, open_pull
@@ -223,7 +224,7 @@ class CommitDraft:
         """Every large file must be claimed by the repository, which only an upload can do."""
         oids = sorted({item.oid for item in self.large})
         with self.rt.database.reading() as db:
-            claims = list_claims(db, self.target.repo_id, oids) if oids else {}
+            claims = get_claims(db, self.target.repo_id, oids) if oids else {}
             sizes = {oid: claim.size_bytes for oid, claim in claims.items()}
         pointers: dict[str, str] = {}
         for item in self.large:

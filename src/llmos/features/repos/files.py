@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pygit2
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import EntryNotFound, RevisionNotFound, TooLarge
 from llmos.core.pagination import Page
-from llmos.features.repos.models import Repo, RepoLfsClaim
+from llmos.features.repos.claims import get_claim
+from llmos.features.repos.models import Repo
 from llmos.features.repos.places import git_path
+from llmos.features.storage.objects import get_lfs_object, object_key
+from llmos.features.storage.xet.hot import get_hot_path
+from llmos.features.storage.xet.reading import stream_file
 from llmos.infra.git.commits import CommitInfo, count_commits, get_commit, list_commits
 from llmos.infra.git.diff import CommitDiff, DiffLimits, diff_commit
 from llmos.infra.git.lastcommits import last_commit_for_entries
@@ -22,27 +25,15 @@ from llmos.infra.git.repository import open_repo
 from llmos.infra.git.revisions import resolve
 from llmos.infra.git.trees import TreeEntry, TreePage, access_entry, get_entry, list_tree, read_blob
 from llmos.infra.runtime import Runtime
-
-log = logging.getLogger(__name__)
+from llmos.infra.web.files import Content
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
-MAX_ROWS_PER_QUERY = 500
-
-# A feature that keeps bytes in chunks puts its reader here: (rt, xet_hash, start, end) -> bytes.
-ChunkReader = Callable[[Runtime, str, int, int], Iterator[bytes]]
-_chunk_reader: list[ChunkReader] = []
-
-
-def use_chunk_reader(reader: ChunkReader) -> None:
-    """Register how a file with a `xet_hash` is read; `end` is exclusive."""
-    _chunk_reader[:] = [reader]
-
 
 @dataclass(frozen=True, slots=True)
 class LargeFileRef:
     """A large object this repository may use: one object under `key`, or chunks under `xet_hash`.
 
-    `local_path` is set where the object is one file on this machine.
+    `local_path` is set where the bytes lie in one file on this machine: an object or a cached copy.
     """
 
     oid: str
@@ -56,58 +47,35 @@ class LargeFileRef:
         if self.key is not None:
             return rt.objects.stream(self.key, start, end)
         assert self.xet_hash is not None
-        return _chunk_reader[0](rt, self.xet_hash, start, end)
+        return stream_file(rt, self.xet_hash, start, end)
 
-
-def lfs_key(oid: str) -> str:
-    """Where the object store keeps a large object."""
-    return f"lfs/{oid[:2]}/{oid[2:4]}/{oid}"
+    def content(self, rt: Runtime) -> Content:
+        """The bytes ready for a `ContentResponse`; the etag is the SHA-256."""
+        return Content(self.size_bytes, self.oid, self.local_path, partial(self.stream, rt))
 
 
 def open_large_file(db: Session, rt: Runtime, repo: Repo, oid: str) -> LargeFileRef:
     """The large object with this SHA-256, if the repository has claimed it.
 
-    Raises EntryNotFound where it has not (a pointer alone proves nothing) or where its bytes
-    are missing from the store.
+    One object of the store is preferred to chunks. Raises EntryNotFound where there is no claim
+    (a pointer alone proves nothing) or no usable bytes.
     """
-    claim = db.get(RepoLfsClaim, (repo.id, oid))
+    claim = get_claim(db, repo.id, oid)
     if claim is None:
         raise EntryNotFound(f"Entry not found: the large file {oid} was never uploaded to this repository.")
-    return locate_large_file(rt, oid, claim.size_bytes, claim.xet_hash)
-
-
-def locate_large_file(rt: Runtime, oid: str, size_bytes: int, xet_hash: str | None) -> LargeFileRef:
-    """Where the bytes of a claimed object lie: as one object if there is one, else as chunks."""
-    key = lfs_key(oid)
-    path = rt.objects.local_path(key)
-    if path is not None and path.is_file():
-        return LargeFileRef(oid, size_bytes, xet_hash, key, path)
-    if xet_hash and _chunk_reader:
-        return LargeFileRef(oid, size_bytes, xet_hash, None, None)
-    if path is None and rt.objects.head(key) is not None:
-        return LargeFileRef(oid, size_bytes, xet_hash, key, None)
-    log.error("large file %s is claimed but not in the store", oid)
-    raise EntryNotFound(f"Entry not found: the bytes of large file {oid} are missing; tell the operator.")
-
-
-def list_claims(db: Session, repo_id: int, oids: Sequence[str]) -> dict[str, RepoLfsClaim]:
-    """The claims of a repository on these objects, by oid; what is not claimed is absent."""
-    found: dict[str, RepoLfsClaim] = {}
-    for start in range(0, len(oids), MAX_ROWS_PER_QUERY):
-        part = oids[start : start + MAX_ROWS_PER_QUERY]
-        statement = select(RepoLfsClaim).where(RepoLfsClaim.repo_id == repo_id, RepoLfsClaim.oid.in_(part))
-        found.update((claim.oid, claim) for claim in db.scalars(statement))
-    return found
+    found = get_lfs_object(db, oid)
+    if found is not None:
+        key = object_key(oid)
+        return LargeFileRef(oid, found.size_bytes, claim.xet_hash, key, rt.objects.local_path(key))
+    if claim.xet_hash:
+        hot_path = get_hot_path(rt, claim.xet_hash, claim.size_bytes)
+        return LargeFileRef(oid, claim.size_bytes, claim.xet_hash, None, hot_path)
+    raise EntryNotFound(f"Entry not found: the content of large file {oid} is not available.")
 
 
 def open_git(rt: Runtime, repo: Repo) -> pygit2.Repository:
     """The repository's git data, for the calling thread."""
     return open_repo(git_path(rt, repo))
-
-
-def access_commit_oid(git_repo: pygit2.Repository, rev: str) -> str:
-    """The commit a revision names; RevisionNotFound otherwise."""
-    return resolve(git_repo, rev)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +87,7 @@ class TextFile:
     text: str | None
 
 
-def read_text(
-    rt: Runtime, repo: Repo, rev: str, path: str, *, max_bytes: int = MAX_TEXT_BYTES
-) -> TextFile:
+def read_text(rt: Runtime, repo: Repo, rev: str, path: str, *, max_bytes: int = MAX_TEXT_BYTES) -> TextFile:
     """A file's text at a revision; TooLarge above `max_bytes`, EntryNotFound for no file."""
     git_repo = open_git(rt, repo)
     commit = resolve(git_repo, rev)
@@ -189,14 +155,14 @@ def list_history(
 
 
 def read_commit(
-    rt: Runtime, repo: Repo, oid: str, limits: DiffLimits = DiffLimits()
+    rt: Runtime, repo: Repo, oid: str, limits: DiffLimits | None = None
 ) -> tuple[CommitInfo, CommitDiff]:
     """One commit and what it changed; RevisionNotFound for a branch name or an unknown id."""
     git_repo = open_git(rt, repo)
     commit = resolve(git_repo, oid)
     if not commit.startswith(oid.lower()):
         raise RevisionNotFound(f"Invalid rev id: {oid}")
-    return get_commit(git_repo, commit), diff_commit(git_repo, commit, limits)
+    return get_commit(git_repo, commit), diff_commit(git_repo, commit, limits or DiffLimits())
 
 
 def get_file(git_repo: pygit2.Repository, commit: str | None, path: str) -> bytes | None:

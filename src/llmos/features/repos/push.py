@@ -110,9 +110,7 @@ def move_refs(rt: Runtime, actor: Actor, repo_id: int, updates: Sequence[RefUpda
             store_facts(db, row, facts)
         _note(db, actor, row, updates)
         db.flush()
-        update_refs(
-            git_repo, [git_refs.RefUpdate(item.ref, item.new_oid, item.old_oid) for item in updates]
-        )
+        update_refs(git_repo, [git_refs.RefUpdate(item.ref, item.new_oid, item.old_oid) for item in updates])
 
 
 def open_pull(
@@ -136,7 +134,9 @@ def open_pull(
             num += 1
         repo.next_thread_num = num + 1
         ref = f"{PULL_PREFIX}{num}"
-        db.add(PullRef(repo_id=repo.id, num=num, author_id=actor.user_id, base_ref=base_ref, base_oid=base_oid))
+        db.add(
+            PullRef(repo_id=repo.id, num=num, author_id=actor.user_id, base_ref=base_ref, base_oid=base_oid)
+        )
         payload = {
             "repo_id": repo.id,
             "num": num,

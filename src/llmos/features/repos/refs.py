@@ -144,4 +144,3 @@ def super_squash(rt: Runtime, actor: Actor, repo: Repo, rev: str, message: str |
 def _check_message(message: str | None) -> None:
     if message is not None and len(message) > MAX_MESSAGE_CHARS:
         raise BadRequest(f"message is too long: at most {MAX_MESSAGE_CHARS} characters.")
-

@@ -110,7 +110,8 @@ def list_commits(
     """
     start = access_commit(git_repo, commit)
     if path is None:
-        walker = git_repo.walk(start.id, SortMode.TIME)
+        # By time alone, commits of one second would come out in any order.
+        walker = git_repo.walk(start.id, SortMode.TOPOLOGICAL | SortMode.TIME)
         return [commit_info(found) for found in islice(walker, skip, skip + limit)]
     options = [f"--skip={skip}", f"--max-count={limit}", str(start.id), "--", path.strip("/")]
     listed = run_git(git_repo.path, "rev-list", *options, timeout_s=_HISTORY_TIMEOUT_S)

@@ -1,0 +1,23 @@
+"""Small steps shared by the contract tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from huggingface_hub import CommitOperationAdd, HfApi
+
+
+def add_regular(
+    api: HfApi, repo_id: str, files: Mapping[str, bytes], *, message: str = "Add files", **options: str
+) -> str:
+    """Commit files and return the commit's id."""
+    operations = [CommitOperationAdd(path, data) for path, data in files.items()]
+    return api.create_commit(repo_id, operations, commit_message=message, **options).oid  # type: ignore[arg-type]
+
+
+def next_url(link: str) -> str:
+    """The address in a `Link` header with one `next`."""
+    match = re.fullmatch(r'<([^>]+)>; rel="next"', link)
+    assert match is not None
+    return match[1]
