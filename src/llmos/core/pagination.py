@@ -51,3 +51,11 @@ def check_limit(limit: int | None, *, default: int, maximum: int) -> int:
     if limit < 1:
         raise BadRequest(f"limit must be 1 or more, not {limit}.")
     return min(limit, maximum)
+
+
+def make_page(found: list[T], size: int, mark: Callable[[T], list[Any]]) -> Page[T]:
+    """A page of at most `size` from a query that asked for one more; `mark` gives the cursor's values."""
+    if len(found) <= size:
+        return Page(found)
+    kept = found[:size]
+    return Page(kept, encode_cursor(mark(kept[-1])))

@@ -1,0 +1,85 @@
+"""Rows of a deleted repository as one JSON document, and back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
+
+from llmos.core import clock
+from llmos.features.accounts.models import Namespace, User
+from llmos.features.repos.models import (
+    AccessRequest,
+    BranchRule,
+    DeletedRepo,
+    DownloadDay,
+    Repo,
+    RepoLfsClaim,
+    RepoLike,
+)
+from llmos.infra.db.base import Base
+
+# Rebuilt from git by the index, so they need no copy.
+_DERIVED = frozenset({"id", "namespace_id", "name", "name_key", "tags"})
+# Tables that hang on a repository and cannot be rebuilt -> columns left out of the copy.
+_TABLES: dict[str, tuple[type[Base], frozenset[str]]] = {
+    "claims": (RepoLfsClaim, frozenset({"repo_id"})),
+    "likes": (RepoLike, frozenset({"repo_id"})),
+    "access_requests": (AccessRequest, frozenset({"repo_id", "id"})),
+    "branch_rules": (BranchRule, frozenset({"repo_id"})),
+    "download_days": (DownloadDay, frozenset({"repo_id"})),
+}
+
+
+def take_snapshot(db: Session, repo: Repo) -> dict[str, Any]:
+    """Everything needed to bring the repository back as it was."""
+    snapshot: dict[str, Any] = {"repo": _columns(repo, _DERIVED)}
+    for key, (table, left_out) in _TABLES.items():
+        rows = db.scalars(select(table).where(table.repo_id == repo.id)).unique()  # type: ignore[attr-defined]
+        snapshot[key] = [_columns(row, left_out) for row in rows]
+    return snapshot
+
+
+def restore_rows(db: Session, tombstone: DeletedRepo, namespace: Namespace, name: str) -> Repo:
+    """Add the repository and its rows again; people deleted since are left out."""
+    snapshot = tombstone.snapshot
+    repo = Repo(**_values(Repo, snapshot["repo"]), name=name, name_key=name.lower(), tags=[])
+    repo.namespace = namespace
+    if repo.created_by_id is not None and db.get(User, repo.created_by_id) is None:
+        repo.created_by_id = None
+    db.add(repo)
+    db.flush()
+    people = set(db.scalars(select(User.id)))
+    for key, (table, _left_out) in _TABLES.items():
+        for row in snapshot.get(key, []):
+            if row.get("user_id", 0) in people or "user_id" not in row:
+                db.add(table(repo_id=repo.id, **_values(table, row)))
+    return repo
+
+
+def _columns(row: Base, left_out: frozenset[str]) -> dict[str, Any]:
+    names = [attr.key for attr in inspect(row).mapper.column_attrs if attr.key not in left_out]
+    return {name: _plain(getattr(row, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return clock.to_json(value)
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _values(table: type[Base], row: dict[str, Any]) -> dict[str, Any]:
+    """The stored texts as the column types want them."""
+    found: dict[str, Any] = {}
+    for attr in inspect(table).column_attrs:
+        if attr.key not in row:
+            continue
+        value, kind = row[attr.key], attr.columns[0].type.python_type
+        if value is not None and hasattr(kind, "fromisoformat"):
+            value = kind.fromisoformat(value)
+        found[attr.key] = value
+    return found
+
+

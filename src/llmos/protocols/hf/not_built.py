@@ -1,0 +1,57 @@
+"""Parts of the Hub protocol this version does not offer: a clear 501 instead of a riddle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+
+from llmos.core.errors import NotBuilt
+from llmos.features.auth.edge import ActorDep
+from llmos.protocols.hf.target import REPO_API
+
+router = APIRouter(tags=["not built"], include_in_schema=False)
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_SPACE = "/api/spaces/{namespace:seg}/{name:seg}"
+
+# What is missing -> its addresses.
+PARTS: dict[str, tuple[str, ...]] = {
+    "Discussions and pull request threads": (
+        REPO_API + "/discussions",
+        REPO_API + "/discussions/{rest:rest}",
+        "/uploads",
+    ),
+    "Collections": ("/api/collections", "/api/collections/{rest:rest}"),
+    "Webhooks": ("/api/settings/webhooks", "/api/settings/webhooks/{rest:rest}"),
+    "Papers": (
+        "/api/papers/{rest:rest}",
+        "/api/daily_papers",
+    ),
+    "Running Spaces": (
+        *(f"{_SPACE}/{verb}" for verb in (
+            "runtime", "secrets", "variables", "hardware", "sleeptime", "pause", "restart",
+            "dev-mode", "volumes", "storage", "logs/{rest:rest}",
+        )),
+        "/api/spaces/hardware",
+        "/api/spaces/zero-gpu/quota",
+    ),
+    "Buckets": ("/api/buckets/{rest:rest}", "/buckets/{rest:rest}"),
+    "Jobs": (
+        "/api/jobs/{rest:rest}",
+        "/api/scheduled-jobs/{rest:rest}",
+    ),
+    "Resource groups": ("/api/organizations/{org:seg}/resource-groups",),
+}  # fmt: skip
+
+
+def _refusal(part: str) -> Callable[..., None]:
+    def refuse(actor: ActorDep) -> None:
+        raise NotBuilt(f"{part}: this is not part of this LLMOS version.")
+
+    return refuse
+
+
+for _part, _paths in PARTS.items():
+    for _path in _paths:
+        router.add_api_route(_path, _refusal(_part), methods=METHODS)
