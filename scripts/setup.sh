@@ -53,7 +53,7 @@ make_venv() {
 # install_lock LOCK [PYTHON]: uv is several times faster; pip knows every site's own configuration.
 install_lock() {
     local python=${2:-.venv/bin/python}
-    .venv/bin/uv pip install -q --python "$python" --require-hashes -r "$1" 2>/tmp/llmos-uv.$$ \
+    .venv/bin/uv pip install -q --compile-bytecode --python "$python" --require-hashes -r "$1" 2>/tmp/llmos-uv.$$ \
         || { cat /tmp/llmos-uv.$$ >&2; say "Trying again with pip"; "$python" -m pip install -q --require-hashes -r "$1"; }
     rm -f /tmp/llmos-uv.$$
 }
@@ -67,6 +67,8 @@ setup_hub() {
     install_lock requirements/hub.lock
     .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e . \
         || .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+    # Some environments forbid writing bytecode at run time; without it every start compiles anew.
+    .venv/bin/python -m compileall -q src/llmos || true
     stamp hub requirements/hub.lock pyproject.toml
 }
 

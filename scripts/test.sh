@@ -2,8 +2,8 @@
 # Everything `make test` runs, in the order in which a mistake is cheapest to find.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PWD/.venv/bin:$PATH" PYTHONDONTWRITEBYTECODE=1 HF_HUB_DISABLE_TELEMETRY=1
-unset HF_ENDPOINT HF_TOKEN HF_HOME 2>/dev/null || true
+export PATH="$PWD/.venv/bin:$PATH" HF_HUB_DISABLE_TELEMETRY=1
+unset PYTHONDONTWRITEBYTECODE HF_ENDPOINT HF_TOKEN HF_HOME 2>/dev/null || true
 step() { printf '\n== %s\n' "$*"; }
 
 step "lint"; ruff check -q src tests benchmarks; ruff format --check -q src tests benchmarks
