@@ -10,6 +10,7 @@ from llmos.protocols.git.routes import add_git_routes
 from llmos.protocols.hf.content import add_content_routes
 from llmos.protocols.hf.hub import add_hub_routes, add_last_hub_routes
 from llmos.protocols.hf.identity import add_identity_routes
+from llmos.protocols.xet.routes import add_xet_routes
 
 
 async def _health(_request: object) -> PlainTextResponse:
@@ -19,6 +20,7 @@ async def _health(_request: object) -> PlainTextResponse:
 def add_routes(app: FastAPI) -> None:
     app.router.routes.append(Route("/-/health", _health))
     add_git_routes(app)
+    add_xet_routes(app)
     add_identity_routes(app)
     add_hub_routes(app)
     add_content_routes(app)

@@ -1,0 +1,203 @@
+"""Xorbs and shards on their way in (Xet protocol, upload)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import orjson
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+
+from llmos.core.errors import LlmosError, NotFound, TooLarge, Unavailable
+from llmos.features.repos.xet_claims import claim_files
+from llmos.features.storage.xet.shards import register_shard
+from llmos.features.storage.xet.xorbs import XorbUpload, has_in_scope
+from llmos.infra.runtime import Runtime
+from llmos.infra.web.bodies import iter_body, read_body
+from llmos.infra.web.deps import RuntimeDep, run_read
+from llmos.infra.xet.chunks import MAX_XORB_BYTES
+from llmos.infra.xet.shard import MAX_SHARD_BYTES
+from llmos.protocols.xet.tokens import XetAccess, access_scope
+
+T = TypeVar("T")
+
+MAX_UPLOADS = 16
+MAX_SHARDS = 2
+WAIT_S = 60.0
+# Well under the 300 s after which clients give up on a silent answer.
+HEARTBEAT_S = 5.0
+MAX_WAITING_BYTES = 128 * 1024 * 1024
+_BATCH_BYTES = 1024 * 1024
+_MAX_PENDING_BYTES = 4 * _BATCH_BYTES
+
+# Checking is processor work: more threads than processors would only slow other requests down.
+_checkers = ThreadPoolExecutor(max(2, os.cpu_count() or 2), "xet-xorb")
+_registrars = ThreadPoolExecutor(MAX_SHARDS, "xet-shard")
+
+
+class _Slots:
+    """At most so many at once in this process; who waits too long is asked to come back."""
+
+    def __init__(self, count: int, what: str) -> None:
+        self._count = count
+        self._what = what
+        self._by_loop: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        slots = self._by_loop.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._count))
+        try:
+            await asyncio.wait_for(slots.acquire(), WAIT_S)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"Too many {self._what} are arriving at once: try again in a moment.",
+                data={"retry_after_s": 5},
+            ) from error
+        try:
+            yield
+        finally:
+            slots.release()
+
+
+_xorb_slots = _Slots(MAX_UPLOADS, "xorbs")
+_shard_slots = _Slots(MAX_SHARDS, "shards")
+
+
+def _in(pool: ThreadPoolExecutor, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    return asyncio.get_running_loop().run_in_executor(pool, fn, *args)
+
+
+def check_announced(request: Request, limit_bytes: int, what: str) -> None:
+    """TooLarge before a byte is read, where the length is announced."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > limit_bytes:
+        raise TooLarge(f"{what} has at most {limit_bytes} bytes; {announced[:30]} were announced.")
+
+
+async def post_xorb(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
+    """Take one xorb; 200 once it is verified and durable."""
+    _, scope_id = access_scope(rt, request)
+    check_announced(request, MAX_XORB_BYTES, "A xorb")
+    async with _xorb_slots.taken():
+        inserted = await _receive_xorb(rt, request, xorb_hash, scope_id)
+    return Response(orjson.dumps({"was_inserted": inserted}), media_type="application/json")
+
+
+async def _receive_xorb(rt: Runtime, request: Request, xorb_hash: str, scope_id: int) -> bool:
+    """Check in a thread what has come while the next pieces arrive."""
+    with XorbUpload(rt, xorb_hash, scope_id) as upload:
+        work: asyncio.Future[None] | None = None
+        pending: list[bytes] = []
+        pending_bytes = 0
+        try:
+            async for piece in iter_body(request.receive):
+                pending.append(piece)
+                pending_bytes += len(piece)
+                is_idle = work is None or work.done()
+                if pending_bytes >= (_BATCH_BYTES if is_idle else _MAX_PENDING_BYTES):
+                    if work is not None:
+                        await work
+                    work = _in(_checkers, upload.feed, b"".join(pending))
+                    pending, pending_bytes = [], 0
+            if work is not None:
+                await work
+            work = _in(_checkers, upload.feed, b"".join(pending))
+            await work
+            return await _in(_checkers, upload.finish)
+        finally:
+            if work is not None and not work.done():
+                # The file must not be closed under the thread that writes it.
+                await asyncio.wait({work})
+
+
+async def post_xorb_grant(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
+    """200 if the namespace has this xorb, so that it need not be sent; else 404: send it here."""
+    _, scope_id = access_scope(rt, request)
+    if not await run_read(rt, lambda db: has_in_scope(db, xorb_hash, scope_id)):
+        raise NotFound("No upload grants are given out: post the xorb to v1/xorbs.")
+    return Response(b"{}", media_type="application/json")
+
+
+async def post_shard_v1(request: Request, rt: RuntimeDep) -> Response:
+    """Register a shard; the answer comes when all its files are proved."""
+    access, scope_id = access_scope(rt, request)
+    body = await _read_shard(request)
+    await _in(_registrars, _Registration(rt, access, scope_id, body).run)
+    return Response(orjson.dumps({"result": 1}), media_type="application/json")
+
+
+async def post_shard_v2(request: Request, rt: RuntimeDep) -> Response:
+    """Register a shard; lines of JSON tell of progress, and at last of `result` or `error`."""
+    access, scope_id = access_scope(rt, request)
+    registration = _Registration(rt, access, scope_id, await _read_shard(request))
+    work = _in(_registrars, registration.run)
+    return StreamingResponse(_events(registration, work), media_type="application/x-ndjson")
+
+
+async def _read_shard(request: Request) -> bytes:
+    check_announced(request, MAX_SHARD_BYTES, "A shard")
+    if _waiting.size_bytes > MAX_WAITING_BYTES:
+        raise Unavailable("Too many shards are being registered: try again in a moment.")
+    async with _shard_slots.taken():
+        return await read_body(request.receive, limit_bytes=MAX_SHARD_BYTES, what="The shard")
+
+
+class _Waiting:
+    """Shards in memory whose registration is not over."""
+
+    size_bytes = 0
+
+
+_waiting = _Waiting()
+
+
+class _Registration:
+    """One shard being registered in a thread, with counters that others may read meanwhile."""
+
+    def __init__(self, rt: Runtime, access: XetAccess, scope_id: int, body: bytes) -> None:
+        self._rt = rt
+        self._access = access
+        self._scope_id = scope_id
+        self._body = body
+        self._proved_bytes = 0
+        self._hashed_bytes = 0
+        self._total_bytes = 0
+        _waiting.size_bytes += len(body)
+
+    def run(self) -> None:
+        try:
+            files = register_shard(self._rt, self._body, self._scope_id, self._on_proved)
+            claim_files(self._rt, self._access.repo_id, files, self._on_hashed)
+        finally:
+            _waiting.size_bytes -= len(self._body)
+
+    def _on_proved(self, done_bytes: int, total_bytes: int) -> None:
+        self._proved_bytes, self._total_bytes = done_bytes, total_bytes
+
+    def _on_hashed(self, step_bytes: int) -> None:
+        self._hashed_bytes += step_bytes
+
+    def progress(self) -> dict[str, Any]:
+        verified = (self._proved_bytes + self._hashed_bytes) // 2
+        return {"type": "validating", "verified": verified, "total": self._total_bytes}
+
+
+async def _events(registration: _Registration, work: asyncio.Future[None]) -> AsyncIterator[bytes]:
+    while not (await asyncio.wait({work}, timeout=HEARTBEAT_S))[0]:
+        yield orjson.dumps(registration.progress(), option=orjson.OPT_APPEND_NEWLINE)
+    yield orjson.dumps(_outcome(work), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _outcome(work: asyncio.Future[None]) -> dict[str, Any]:
+    try:
+        work.result()
+    except LlmosError as error:
+        # The client shows this message to its user; that of a plain 400 it hides.
+        return {"type": "error", "message": error.message, "retryable": error.status >= 500}
+    return {"type": "result", "result": 1}
