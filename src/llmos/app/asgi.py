@@ -15,8 +15,10 @@ from llmos import __version__
 from llmos.app.faces import render_error
 from llmos.app.middleware import RequestEdge
 from llmos.app.routes import add_routes
+from llmos.app.schema import ensure_schema
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
+from llmos.features.repos.downloads import flush_downloads
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.security.ratelimit import RateLimit
 from llmos.infra.settings import Settings, get_settings
@@ -25,13 +27,19 @@ from llmos.infra.web.routing import RawPath
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> ASGIApp:
-    """The application over a runtime of its own (or the one given, which the caller closes)."""
+    """The application over a runtime of its own, its database migrated, or over the one given.
+
+    The caller closes, and migrates, a runtime it gives.
+    """
     rt = runtime or open_runtime(settings or get_settings())
+    if runtime is None:
+        ensure_schema(rt)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         _widen_thread_pool(rt.settings.threads)
         yield
+        flush_downloads(rt)
         if runtime is None:
             rt.close()
 

@@ -17,6 +17,7 @@ from llmos.infra.runtime import Runtime
 
 MODEL_MODULES = (
     "llmos.infra.queue.outbox",
+    "llmos.infra.search.tables",
     "llmos.features.accounts.models",
     "llmos.features.auth.models",
     "llmos.features.storage.models",

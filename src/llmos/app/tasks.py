@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 from llmos.app.worker import Periodic
+from llmos.features.repos.lifecycle import purge_deleted_repos
+from llmos.features.repos.trending import recount
 from llmos.infra.runtime import Runtime
 
 DAY_S = 86_400.0
@@ -13,7 +15,11 @@ TMP_KEPT_S = DAY_S
 
 def periodic_tasks() -> list[Periodic]:
     """Importing the features here also registers their outbox handlers."""
-    return [Periodic("remove stale temporary files", 3600.0, remove_stale_tmp)]
+    return [
+        Periodic("remove stale temporary files", 3600.0, remove_stale_tmp),
+        Periodic("purge deleted repositories", 3600.0, purge_deleted_repos),
+        Periodic("recount downloads and trending scores", 600.0, recount),
+    ]
 
 
 def remove_stale_tmp(rt: Runtime) -> None:

@@ -109,7 +109,8 @@ def get_short_id(actor: ActorDep, plural: str, name: str) -> None:
 
 
 @short_ids.api_route(
-    "/api/{plural:plural}/{name:seg}/{verb:repoverb}{rest:tail}", methods=["GET", "POST", "PUT", "DELETE", "HEAD"]
+    "/api/{plural:plural}/{name:seg}/{verb:repoverb}{rest:tail}",
+    methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
 )
 def any_short_id(actor: ActorDep, plural: str, name: str, verb: str) -> None:
     raise repo_not_found(actor, RepoType.from_plural(plural), name)
