@@ -1,0 +1,172 @@
+"""Which repository may use which large object, and what that adds up to.
+
+A claim is proof that somebody with write access brought the bytes: by uploading them to this
+repository, or by being able to read them in another one. So knowing a hash gives no access, and
+no answer tells whether an object exists somewhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from llmos.core import clock
+from llmos.core.errors import EntryNotFound, Forbidden, QuotaExceeded, Unprocessable
+from llmos.core.pagination import Page, decode_cursor, encode_cursor
+from llmos.features.accounts.actor import Actor
+from llmos.features.accounts.models import Namespace
+from llmos.features.repos.models import Repo, RepoLfsClaim
+from llmos.features.repos.policy import can_read, can_write, check_content, check_write
+from llmos.features.storage.objects import get_lfs_object, lock_object, touch
+from llmos.infra.db.upsert import insert_missing, upsert
+from llmos.infra.settings import Settings
+
+_BATCH = 500
+
+
+def claim(db: Session, repo: Repo, oid: str, size_bytes: int, xet_hash: str | None = None) -> None:
+    """Record that the repository may use the object; repeating it is harmless.
+
+    The caller has proof of the bytes. Raises Unprocessable if no stored, usable object has this
+    id and size (not asked when `xet_hash` says that the bytes live in the Xet store).
+    """
+    lock_object(db, oid)
+    row = {
+        "repo_id": repo.id,
+        "oid": oid,
+        "size_bytes": size_bytes,
+        "xet_hash": xet_hash,
+        "created_at": clock.now(),
+    }
+    if xet_hash is not None:
+        upsert(db, RepoLfsClaim, [row], keys=["repo_id", "oid"], update=["xet_hash"])
+        return
+    found = get_lfs_object(db, oid)
+    if found is None or found.size_bytes != size_bytes:
+        raise Unprocessable(f"oid {oid}: no object of {size_bytes} bytes has been uploaded under it.")
+    insert_missing(db, RepoLfsClaim, [row])
+    touch(db, [oid])
+
+
+def check_upload(db: Session, actor: Actor, repo: Repo) -> None:
+    """Who may bring large objects: writers, and readers who may open a pull request with them."""
+    actor.require_user()
+    check_content(db, actor, repo)
+    names = (repo.namespace.name, repo.key)
+    if not can_write(actor, repo) and not actor.allows("discussion.write", *names):
+        check_write(actor, repo)
+
+
+def get_claim(db: Session, repo_id: int, oid: str) -> RepoLfsClaim | None:
+    return db.get(RepoLfsClaim, (repo_id, oid))
+
+
+def get_claims(db: Session, repo_id: int, oids: Iterable[str]) -> dict[str, RepoLfsClaim]:
+    """The repository's claims among `oids`."""
+    wanted = sorted(set(oids))
+    found: dict[str, RepoLfsClaim] = {}
+    for start in range(0, len(wanted), _BATCH):
+        rows = db.scalars(
+            select(RepoLfsClaim).where(
+                RepoLfsClaim.repo_id == repo_id, RepoLfsClaim.oid.in_(wanted[start : start + _BATCH])
+            )
+        )
+        found.update((row.oid, row) for row in rows)
+    return found
+
+
+def list_claims(
+    db: Session, repo_id: int, *, cursor: str | None = None, limit: int = 100
+) -> Page[RepoLfsClaim]:
+    """The repository's objects in order of oid."""
+    statement = select(RepoLfsClaim).where(RepoLfsClaim.repo_id == repo_id)
+    after = decode_cursor(cursor, 1)
+    if after:
+        statement = statement.where(RepoLfsClaim.oid > str(after[0]))
+    rows = list(db.scalars(statement.order_by(RepoLfsClaim.oid).limit(limit + 1)))
+    more = len(rows) > limit
+    return Page(rows[:limit], encode_cursor([rows[limit - 1].oid]) if more else None)
+
+
+def claim_readable(db: Session, actor: Actor, repo: Repo, oids: Iterable[str]) -> set[str]:
+    """Claim those of `oids` that the actor can read in another repository; return what is claimed now.
+
+    For copies between repositories: reading the bytes is proof enough of having them.
+    """
+    wanted = set(oids)
+    held = set(get_claims(db, repo.id, wanted))
+    for oid in sorted(wanted - held):
+        statement = (
+            select(RepoLfsClaim, Repo)
+            .join(Repo, Repo.id == RepoLfsClaim.repo_id)
+            .where(RepoLfsClaim.oid == oid)
+            .limit(100)
+        )
+        for other, source in db.execute(statement).unique():
+            if _can_read_content(db, actor, source):
+                claim(db, repo, oid, other.size_bytes, other.xet_hash)
+                held.add(oid)
+                break
+    return held
+
+
+def _can_read_content(db: Session, actor: Actor, repo: Repo) -> bool:
+    if not can_read(actor, repo):
+        return False
+    try:
+        check_content(db, actor, repo)
+    except Forbidden:
+        return False
+    return True
+
+
+def access_claim(db: Session, repo: Repo, oid: str) -> RepoLfsClaim:
+    """The claim, or EntryNotFound: an object of another repository is as unknown as any."""
+    found = get_claim(db, repo.id, oid)
+    if found is None:
+        raise EntryNotFound(f"Object {oid} does not exist in this repository.")
+    return found
+
+
+def release_claims(db: Session, repo: Repo) -> None:
+    """Give up all claims of a repository that is being deleted; the objects' grace starts now."""
+    touch(db, db.scalars(select(RepoLfsClaim.oid).where(RepoLfsClaim.repo_id == repo.id)).all())
+    db.execute(delete(RepoLfsClaim).where(RepoLfsClaim.repo_id == repo.id))
+
+
+def referenced_oids(db: Session, oids: Sequence[str]) -> set[str]:
+    """Which of `oids` a repository claims; what garbage collection asks before it removes."""
+    return set(db.scalars(select(RepoLfsClaim.oid).where(RepoLfsClaim.oid.in_(oids)).distinct()))
+
+
+def used_bytes(db: Session, namespace_id: int) -> int:
+    """Bytes of large objects in a namespace; an object in two of its repositories counts once."""
+    objects = (
+        select(RepoLfsClaim.oid, func.max(RepoLfsClaim.size_bytes).label("size_bytes"))
+        .join(Repo, Repo.id == RepoLfsClaim.repo_id)
+        .where(Repo.namespace_id == namespace_id)
+        .group_by(RepoLfsClaim.oid)
+        .subquery()
+    )
+    return int(db.scalar(select(func.coalesce(func.sum(objects.c.size_bytes), 0))) or 0)
+
+
+def room_bytes(db: Session, settings: Settings, namespace: Namespace) -> int | None:
+    """How much the namespace may still store; None without a limit, never below 0."""
+    quota = settings.default_quota_bytes if namespace.quota_bytes is None else namespace.quota_bytes
+    if not quota:
+        return None
+    return max(quota - used_bytes(db, namespace.id), 0)
+
+
+def check_room(db: Session, settings: Settings, namespace: Namespace, adding_bytes: int) -> None:
+    """QuotaExceeded unless `adding_bytes` more fit into the namespace's quota."""
+    room = room_bytes(db, settings, namespace)
+    if room is not None and adding_bytes > room:
+        raise QuotaExceeded(
+            f"The storage quota of {namespace.name} is used up: {adding_bytes} bytes are to be added and "
+            f"{room} are left. Delete files or ask an admin of this instance for a larger quota.",
+            data={"room_bytes": room, "adding_bytes": adding_bytes},
+        )

@@ -1,0 +1,191 @@
+"""Request bodies of any size: to a file, hashed on the way, or into memory under a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from llmos.core.errors import BadRequest, LlmosError, TooLarge, Unprocessable
+
+IDLE_TIMEOUT_S = 300.0
+_BATCH_BYTES = 1024 * 1024
+_MAX_PENDING_BYTES = 4 * _BATCH_BYTES
+_SYNC_EVERY_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A body that lies, fsynced, in a temporary file."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+
+
+async def receive_message(receive: Receive, timeout_s: float = IDLE_TIMEOUT_S) -> Any:
+    """The next ASGI body message. ClientDisconnect when the client is gone; 408 when it sleeps."""
+    try:
+        message = await asyncio.wait_for(receive(), timeout_s)
+    except TimeoutError as error:
+        raise LlmosError(
+            f"The request body stopped arriving for {timeout_s:g} seconds.",
+            status=408,
+            code="RequestTimeout",
+        ) from error
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message
+
+
+async def wait_disconnect(receive: Receive) -> None:
+    """Return when the client has gone; only for use after the whole body was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def iter_body(receive: Receive, timeout_s: float = IDLE_TIMEOUT_S) -> AsyncIterator[bytes]:
+    """The pieces of the body as they arrive; raises as `receive_message` does."""
+    more = True
+    while more:
+        message = await receive_message(receive, timeout_s)
+        more = message.get("more_body", False)
+        if piece := message.get("body", b""):
+            yield piece
+
+
+async def read_body(receive: Receive, *, limit_bytes: int, what: str = "The request body") -> bytes:
+    """A small body in memory; TooLarge as soon as it exceeds the limit."""
+    data = bytearray()
+    async for piece in iter_body(receive):
+        data += piece
+        if len(data) > limit_bytes:
+            raise TooLarge(f"{what} is larger than {limit_bytes} bytes.")
+    return bytes(data)
+
+
+def check_content_length(headers: Mapping[str, str], expected_bytes: int) -> None:
+    """Refuse before reading when the announced length is already wrong."""
+    announced = headers.get("content-length")
+    if announced is None:
+        return
+    if not announced.isdecimal() or len(announced) > 18:
+        raise BadRequest("Content-Length must be a whole number of bytes.")
+    if int(announced) != expected_bytes:
+        raise _wrong_length(int(announced), expected_bytes)
+
+
+def _wrong_length(got_bytes: int, expected_bytes: int) -> Unprocessable:
+    return Unprocessable(f"The body is {got_bytes} bytes long; exactly {expected_bytes} were announced.")
+
+
+class _Sink:
+    """Writes and hashes in a thread while the event loop receives the next pieces."""
+
+    def __init__(self, fd: int, offset: int) -> None:
+        self._fd = fd
+        self._offset = offset
+        self._hash = hashlib.sha256()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._unsynced_bytes = 0
+        self._work: asyncio.Future[None] | None = None
+        self._sync: asyncio.Future[None] | None = None
+
+    async def add(self, piece: bytes) -> None:
+        self._pending.append(piece)
+        self._pending_bytes += len(piece)
+        if self._pending_bytes < _BATCH_BYTES:
+            return
+        is_idle = self._work is None or self._work.done()
+        if is_idle or self._pending_bytes >= _MAX_PENDING_BYTES:
+            await self._start()
+
+    async def _start(self) -> None:
+        if self._work is not None:
+            await self._work
+        pieces, count = self._pending, self._pending_bytes
+        self._pending, self._pending_bytes = [], 0
+        self._work = _in_thread(self._take, pieces)
+        self._unsynced_bytes += count
+        # Writing back early leaves little for the final fsync to wait for.
+        if self._unsynced_bytes >= _SYNC_EVERY_BYTES and (self._sync is None or self._sync.done()):
+            self._unsynced_bytes = 0
+            self._sync = _in_thread(os.fdatasync, self._fd)
+
+    def _take(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._hash.update(piece)
+            view = memoryview(piece)
+            while view:
+                written = os.pwrite(self._fd, view, self._offset)
+                self._offset += written
+                view = view[written:]
+
+    async def finish(self) -> str:
+        await self._start()
+        await self.settle()
+        await _in_thread(os.fsync, self._fd)
+        return self._hash.hexdigest()
+
+    async def settle(self) -> None:
+        """Wait for what is under way: the descriptor must not be closed under a thread."""
+        for future in (self._work, self._sync):
+            if future is not None:
+                await future
+
+
+def _in_thread(fn: Any, *args: Any) -> asyncio.Future[None]:
+    future = asyncio.ensure_future(asyncio.to_thread(fn, *args))
+    # A failure nobody awaits any more, because another came first, is not news.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
+
+
+async def receive_into(receive: Receive, fd: int, *, expected_bytes: int, offset: int = 0) -> str:
+    """Write the body at `offset` of an open file, fsync it, and return its SHA-256 in hex.
+
+    Raises Unprocessable if the body is not exactly `expected_bytes` long (as soon as it is
+    known), ClientDisconnect or 408 when it does not arrive whole.
+    """
+    sink = _Sink(fd, offset)
+    got_bytes = 0
+    try:
+        async for piece in iter_body(receive):
+            got_bytes += len(piece)
+            if got_bytes > expected_bytes:
+                raise _wrong_length(got_bytes, expected_bytes)
+            await sink.add(piece)
+        if got_bytes != expected_bytes:
+            raise _wrong_length(got_bytes, expected_bytes)
+        return await sink.finish()
+    finally:
+        with contextlib.suppress(OSError):
+            await asyncio.shield(sink.settle())
+
+
+@asynccontextmanager
+async def received_file(
+    receive: Receive, tmp_root: Path, *, expected_bytes: int
+) -> AsyncIterator[ReceivedFile]:
+    """The body in a temporary file that is removed at the end unless it was moved away."""
+    path = tmp_root / f"up-{os.getpid()}-{secrets.token_hex(8)}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    try:
+        try:
+            sha256 = await receive_into(receive, fd, expected_bytes=expected_bytes)
+        finally:
+            os.close(fd)
+        yield ReceivedFile(path, expected_bytes, sha256)
+    finally:
+        path.unlink(missing_ok=True)

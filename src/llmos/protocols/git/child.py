@@ -1,0 +1,210 @@
+"""One `git … --stateless-rpc` process between a request body and a response, in flat memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Send
+
+from llmos.core.errors import BadRequest, LlmosError, TooLarge, Unavailable
+from llmos.infra.git.process import git_environment
+from llmos.infra.web.bodies import iter_body, wait_disconnect
+
+MAX_PROCESSES = 64
+_PIPE_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+_MAX_STDERR_BYTES = 8 * 1024
+_STOP_GRACE_S = 5.0
+NO_CACHE = [
+    (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
+    (b"expires", b"Fri, 01 Jan 1980 00:00:00 GMT"),
+    (b"pragma", b"no-cache"),
+]
+
+
+class _Running:
+    """How many git processes this web process has; module state because the limit is per process."""
+
+    count = 0
+
+
+class GitChild:
+    """A running git process; made by `git_child`.
+
+    `is_committed` is set once refs may have moved: from then on a client that goes away no
+    longer stops the process.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.is_committed = False
+        self.stderr = b""
+
+    async def feed(self, receive: Receive, *, gzipped: bool, limit_bytes: int | None) -> None:
+        """Pass the request body to git, then wait for the client to go away.
+
+        Ends normally only when it went away after `is_committed`; raises ClientDisconnect before.
+        """
+        stdin = self.process.stdin
+        assert stdin is not None
+        pieces = _unzipped(iter_body(receive)) if gzipped else iter_body(receive)
+        total_bytes = 0
+        is_open = True
+        async for piece in pieces:
+            total_bytes += len(piece)
+            if limit_bytes is not None and total_bytes > limit_bytes:
+                raise TooLarge(f"The request is larger than {limit_bytes} bytes.")
+            if is_open:
+                try:
+                    stdin.write(piece)
+                    await stdin.drain()
+                except (BrokenPipeError, ConnectionResetError):
+                    # Git has ended; the rest is read so that the client comes to read the answer.
+                    is_open = False
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stdin.close()
+        await wait_disconnect(receive)
+        if not self.is_committed:
+            raise ClientDisconnect
+
+    async def relay(self, send: Send, media_type: str, prefix: bytes = b"") -> bool:
+        """Pass git's output to the client until its end; False if there was none at all."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        has_started = False
+        while piece := await stdout.read(_PIECE_BYTES):
+            if not has_started:
+                has_started = True
+                await start_response(send, media_type)
+                piece = prefix + piece
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        return has_started
+
+    async def drain_stderr(self) -> None:
+        stderr = self.process.stderr
+        assert stderr is not None
+        while piece := await stderr.read(_MAX_STDERR_BYTES):
+            self.stderr = (self.stderr + piece)[-_MAX_STDERR_BYTES:]
+
+    def stop(self, kind: int = signal.SIGTERM) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, kind)
+
+
+async def start_response(send: Send, media_type: str) -> None:
+    headers = [(b"content-type", media_type.encode()), *NO_CACHE]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def end_response(send: Send) -> None:
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@asynccontextmanager
+async def git_child(
+    arguments: Sequence[str],
+    *,
+    protocol: str | None = None,
+    environment: dict[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> AsyncIterator[GitChild]:
+    """Start `git <arguments>` in a process group of its own, and see to it that nothing of it stays.
+
+    Raises Unavailable when MAX_PROCESSES run already.
+    """
+    if _Running.count >= MAX_PROCESSES:
+        raise Unavailable("The server is busy with other clones and pushes: try again in a moment.")
+    _Running.count += 1
+    child: GitChild | None = None
+    try:
+        env = git_environment() | (environment or {})
+        if protocol:
+            env["GIT_PROTOCOL"] = protocol
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=env,
+            start_new_session=True,
+            pass_fds=pass_fds,
+            limit=_PIECE_BYTES,
+        )
+        child = GitChild(process)
+        _widen_pipe(process)
+        async with background(child.drain_stderr()):
+            try:
+                yield child
+            finally:
+                await _end(child)
+    finally:
+        _Running.count -= 1
+
+
+def _widen_pipe(process: asyncio.subprocess.Process) -> None:
+    """A larger pipe saves wake-ups; a refusal (limits for unprivileged users) costs only speed."""
+    transport: Any = getattr(process, "_transport", None)
+    pipe = transport.get_pipe_transport(1) if transport else None
+    file = pipe.get_extra_info("pipe") if pipe else None
+    if file is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        # ValueError: the pipe of a process that has ended already is closed.
+        with contextlib.suppress(OSError, ValueError):
+            fcntl.fcntl(file.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+async def _end(child: GitChild) -> None:
+    process = child.process
+    if process.returncode is not None:
+        return
+    # The polite signal lets git remove its quarantine folder.
+    child.stop()
+    try:
+        await asyncio.wait_for(asyncio.shield(process.wait()), _STOP_GRACE_S)
+    except TimeoutError:
+        child.stop(signal.SIGKILL)
+        await process.wait()
+
+
+@asynccontextmanager
+async def background(work: Any) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a coroutine beside the block and end it with the block."""
+    task: asyncio.Task[None] = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+
+
+async def _unzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Undo `Content-Encoding: gzip` in bounded memory; BadRequest where it is damaged."""
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        async for piece in pieces:
+            data = inflate.decompress(piece, _PIECE_BYTES)
+            while data:
+                yield data
+                data = inflate.decompress(inflate.unconsumed_tail, _PIECE_BYTES)
+    except zlib.error as error:
+        raise BadRequest("The request body is not the gzip data its Content-Encoding promises.") from error
+    if not inflate.eof:
+        raise BadRequest("The gzip data of the request body ends too early.")
+
+
+def refusal_of(child: GitChild) -> LlmosError:
+    """Why git ended without an answer: it could not make sense of the request."""
+    lines = child.stderr.decode("utf-8", "replace").strip().splitlines()
+    detail = lines[-1].removeprefix("fatal: ")[:300] if lines else "no reason given"
+    return BadRequest(f"git could not understand the request: {detail}.")
