@@ -17,7 +17,7 @@ from llmos.features.repos.policy import RepoMoved
 # Only these codes have a meaning to the Hub client; any other would hide the message.
 _HUB_CODES = frozenset({"RepoNotFound", "RevisionNotFound", "EntryNotFound", "GatedRepo"})
 _GIT_PATH = re.compile(r"/(info/refs|git-upload-pack|git-receive-pack)$")
-_LFS_PATH = re.compile(r"/info/lfs(/|$)")
+_LFS_PATH = re.compile(r"/info/lfs(/|$)|^/-/lfs/")
 _FILE_PATH = re.compile(r"^/(datasets/|spaces/|kernels/|buckets/)?[^/]+(/[^/]+)?/(resolve|raw)/")
 
 
@@ -69,11 +69,13 @@ def render_error(request: Request, error: LlmosError) -> Response:
     if face == "git":
         return _git(error)
     if face == "lfs":
-        body = {"message": error.message, "request_id": request.scope.get("request_id", "")}
+        # git-lfs reads `message`, the Hub client `error`.
+        request_id = request.scope.get("request_id", "")
+        body = {"message": error.message, "error": error.message, "request_id": request_id}
         return Response(
             orjson.dumps(body),
             error.status,
-            _challenge(error) | extra_headers(error),
+            _challenge(error) | hub_headers(error),
             media_type="application/vnd.git-lfs+json",
         )
     if face == "page":
