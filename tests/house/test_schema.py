@@ -12,9 +12,7 @@ from llmos.infra.runtime import Runtime
 def test_migrations_make_exactly_the_models(rt: Runtime) -> None:
     with rt.database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        differences = [
-            item for item in compare_metadata(context, all_tables()) if not _is_search_table(item)
-        ]
+        differences = [item for item in compare_metadata(context, all_tables()) if not _is_search_table(item)]
     assert not differences
 
 

@@ -18,7 +18,9 @@ def add_person(db: Session, name: str, *, is_admin: bool = False) -> User:
     namespace = Namespace(kind="user", name=name, name_key=name_key(name), fullname=name.title())
     db.add(namespace)
     db.flush()
-    user = User(id=namespace.id, email=f"{name}@example.org", email_key=f"{name}@example.org", is_admin=is_admin)
+    user = User(
+        id=namespace.id, email=f"{name}@example.org", email_key=f"{name}@example.org", is_admin=is_admin
+    )
     db.add(user)
     db.flush()
     return user
@@ -39,7 +41,11 @@ def add_token(db: Session, user: User, *, role: str = "write", name: str = "test
     token = new_access_token()
     db.add(
         AccessToken(
-            user_id=user.id, name=name, token_hash=hash_secret(token), token_hint=f"hf_…{token[-4:]}", role=role
+            user_id=user.id,
+            name=name,
+            token_hash=hash_secret(token),
+            token_hint=f"hf_…{token[-4:]}",
+            role=role,
         )
     )
     return token

@@ -87,9 +87,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
-    ]
+    problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
     return render_error(request, BadRequest("; ".join(problems) or "The request is malformed."))
 
 
@@ -99,11 +97,11 @@ async def _http(request: Request, error: Exception) -> Response:
         return render_error(request, NotFound("There is nothing at this address."))
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "")
-        refusal = LlmosError(f"This address does not take {request.method}.", status=405, code="MethodNotAllowed")
+        refusal = LlmosError(
+            f"This address does not take {request.method}.", status=405, code="MethodNotAllowed"
+        )
         response = render_error(request, refusal)
         if allow:
             response.headers["Allow"] = allow
         return response
     return render_error(request, BadRequest(str(error.detail), status=error.status_code))
-
-

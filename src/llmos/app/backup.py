@@ -103,7 +103,16 @@ def _load_database(settings: Settings, source: Path) -> None:
         shutil.copy2(source / "llmos.db", settings.home / "llmos.db")
         return
     url = settings.database.replace("postgresql+psycopg", "postgresql")
-    _run(["pg_restore", "--clean", "--if-exists", "--no-owner", f"--dbname={url}", str(source / "llmos.pgdump")])
+    _run(
+        [
+            "pg_restore",
+            "--clean",
+            "--if-exists",
+            "--no-owner",
+            f"--dbname={url}",
+            str(source / "llmos.pgdump"),
+        ]
+    )
 
 
 def _run(command: list[str]) -> None:

@@ -120,9 +120,16 @@ def _check_clock(rt: Runtime) -> Iterator[Finding]:
     skew_s = abs(probe.stat().st_mtime - time.time())
     probe.unlink()
     if time.gmtime().tm_year < 2025:
-        yield Finding("clock", "fail", f"the clock says {time.ctime()}", "Set the clock: timedatectl set-ntp true")
+        yield Finding(
+            "clock", "fail", f"the clock says {time.ctime()}", "Set the clock: timedatectl set-ntp true"
+        )
     elif skew_s > 5:
-        yield Finding("clock", "warn", f"disk and system clocks differ by {skew_s:.0f} s", "Check the file server's clock.")
+        yield Finding(
+            "clock",
+            "warn",
+            f"disk and system clocks differ by {skew_s:.0f} s",
+            "Check the file server's clock.",
+        )
     else:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
@@ -159,7 +166,9 @@ def _check_training(rt: Runtime) -> Iterator[Finding]:
     if os.environ.get("LLMOS_EXTRAS") == "hub":
         yield Finding("training side", "ok", "left out (LLMOS_EXTRAS=hub)")
     elif progress.state == "running":
-        yield Finding("training side", "warn", f"{progress.step} ({progress.share:.0%})", "It goes on by itself.")
+        yield Finding(
+            "training side", "warn", f"{progress.step} ({progress.share:.0%})", "It goes on by itself."
+        )
     elif progress.state == "failed":
         last = progress.error.splitlines()[-1] if progress.error else "it failed"
         yield Finding("training side", "fail", last, "make setup-lab")

@@ -108,9 +108,7 @@ def _git(error: LlmosError) -> Response:
     status, message = error.status, error.message
     if message == INVALID_CREDENTIALS:
         message = "The access token is not valid: make a new one under Settings, Access tokens."
-    return Response(
-        message + "\n", status, _challenge(error) | extra_headers(error), media_type="text/plain"
-    )
+    return Response(message + "\n", status, _challenge(error) | extra_headers(error), media_type="text/plain")
 
 
 def _moved(request: Request, error: RepoMoved) -> Response:

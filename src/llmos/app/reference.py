@@ -35,7 +35,9 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands(command: click.Command, path: str, parent: click.Context | None) -> Iterator[tuple[str, click.Command]]:
+def _commands(
+    command: click.Command, path: str, parent: click.Context | None
+) -> Iterator[tuple[str, click.Command]]:
     context = click.Context(command, info_name=path.split()[-1], parent=parent)
     yield path, command
     if isinstance(command, click.Group):
@@ -64,10 +66,19 @@ def commands_page() -> str:
 def routes_page() -> str:
     from llmos.app.asgi import build_api
 
-    lines = ["# Routes", "", "Every address the instance answers, in matching order.", "", "| method | path |", "|---|---|"]
+    lines = [
+        "# Routes",
+        "",
+        "Every address the instance answers, in matching order.",
+        "",
+        "| method | path |",
+        "|---|---|",
+    ]
     for route in build_api().routes:
         methods = sorted(getattr(route, "methods", None) or {"*"})
-        shown = [m for m in methods if not (m == "HEAD" and "GET" in methods and not isinstance(route, APIRoute))]
+        shown = [
+            m for m in methods if not (m == "HEAD" and "GET" in methods and not isinstance(route, APIRoute))
+        ]
         lines.append(f"| {', '.join(shown)} | `{getattr(route, 'path', route)}` |")
     return "\n".join(lines) + "\n"
 

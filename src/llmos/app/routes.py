@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from llmos.features.auth.pages import add_account_pages
 from llmos.protocols.git.routes import add_git_routes
 from llmos.protocols.hf.content import add_content_routes
 from llmos.protocols.hf.hub import add_hub_routes, add_last_hub_routes
@@ -22,6 +23,7 @@ def add_routes(app: FastAPI) -> None:
     add_git_routes(app)
     add_xet_routes(app)
     add_identity_routes(app)
+    add_account_pages(app)
     add_hub_routes(app)
     add_content_routes(app)
     add_last_hub_routes(app)

@@ -1,4 +1,8 @@
-"""The web process: `python -m llmos.app.serve`, as the supervisor and the tests start it."""
+"""The web process: `python -m llmos.app.serve`, as the supervisor and the tests start it.
+
+The parent stays small: only the workers it starts import the application, and each brings the
+database to the current schema before it answers (the first one does, the others wait).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,7 @@ import logging
 from granian import Granian
 from granian.constants import Interfaces
 
-from llmos.app.schema import ensure_schema
-from llmos.infra.runtime import open_runtime
-from llmos.infra.settings import Settings, get_settings
-
-
-def prepare(settings: Settings) -> None:
-    """Bring the database to the current schema before any worker answers."""
-    runtime = open_runtime(settings)
-    ensure_schema(runtime)
-    runtime.close()
+from llmos.infra.settings import get_settings
 
 
 def main() -> None:
@@ -24,7 +19,6 @@ def main() -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    prepare(settings)
     Granian(
         "llmos.app.asgi:create_app",
         factory=True,

@@ -39,9 +39,7 @@ class Part:
     env: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            list(self.command), env=os.environ | self.env, start_new_session=True
-        )
+        self.process = subprocess.Popen(list(self.command), env=os.environ | self.env, start_new_session=True)
         self.started_at = time.monotonic()
         log.info("%s started (pid %d)", self.name, self.process.pid)
 
