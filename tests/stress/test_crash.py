@@ -17,6 +17,7 @@ from kit.programs import client_env
 from kit.server import live_server
 
 from llmos.app.schema import ensure_schema
+from llmos.features.repos.push import reconcile
 from llmos.features.repos.repair import find_problems
 from llmos.infra.runtime import open_runtime
 from llmos.infra.settings import Settings
@@ -87,6 +88,7 @@ def test_a_hundred_writes_survive_sudden_death(tmp_path: Path) -> None:
             time.sleep(dice.uniform(0.02, 0.6))
             _kill_hard(server.process)
             writer.join()
+    reconcile(runtime)  # the worker's first act after a restart
     with live_server(home) as server:
         server.tokens.update(tokens)
         headers = {"Authorization": f"Bearer {tokens['ada']}"}
