@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -11,36 +10,38 @@ from llmos.core.errors import BadRequest, TooLarge
 KIB = 1024
 
 
+Value = str | bytes
+
+
 class Form:
     """The fields of one submitted form; text is stripped, files are read whole."""
 
-    def __init__(self, data: FormData) -> None:
-        self._data = data
+    def __init__(self, fields: dict[str, list[Value]]) -> None:
+        self._fields = fields
 
     def text(self, name: str, default: str = "", *, strip: bool = True) -> str:
-        """The value of a field, `default` when absent; BadRequest for a file or a NUL character."""
-        value = self._data.get(name)
-        if value is None:
-            return default
-        return self._checked(name, value, strip)
+        """The first value of a field, `default` when absent.
+
+        BadRequest for a file, a NUL character or half a surrogate pair.
+        """
+        values = self._fields.get(name)
+        return self._checked(name, values[0], strip) if values else default
 
     def texts(self, name: str) -> list[str]:
         """Every value of a repeated field, for example of checkboxes."""
-        return [self._checked(name, value, True) for value in self._data.getlist(name)]
+        return [self._checked(name, value, True) for value in self._fields.get(name, ())]
 
     def has(self, name: str) -> bool:
-        return name in self._data
+        return name in self._fields
 
-    async def file(self, name: str) -> bytes | None:
+    def file(self, name: str) -> bytes | None:
         """The content of an uploaded file; None when no file was chosen."""
-        value = self._data.get(name)
-        if not isinstance(value, UploadFile) or not value.filename:
-            return None
-        return await value.read()
+        values = self._fields.get(name)
+        return values[0] if values and isinstance(values[0], bytes) else None
 
     @staticmethod
-    def _checked(name: str, value: object, strip: bool) -> str:
-        if not isinstance(value, str):
+    def _checked(name: str, value: Value, strip: bool) -> str:
+        if isinstance(value, bytes):
             raise BadRequest(f"{name} must be text, not a file.")
         if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
             raise BadRequest(f"{name} holds a character that text may not have.")
@@ -48,7 +49,7 @@ class Form:
 
 
 async def read_form(request: Request, *, limit_bytes: int = 64 * KIB) -> Form:
-    """The form in the body of `request`. Raises TooLarge past `limit_bytes`, before parsing more."""
+    """The form in the body of `request`. Raises TooLarge past `limit_bytes`, before reading more."""
     seen = 0
 
     async def receive() -> Message:
@@ -62,5 +63,12 @@ async def read_form(request: Request, *, limit_bytes: int = 64 * KIB) -> Form:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise TooLarge(f"The form is too large: at most {limit_bytes // KIB} KiB.")
+    fields: dict[str, list[Value]] = {}
     limited = Request(request.scope, receive)
-    return Form(await limited.form(max_files=4, max_fields=400, max_part_size=limit_bytes))
+    async with limited.form(max_files=4, max_fields=400, max_part_size=limit_bytes) as data:
+        for name, value in data.multi_items():
+            if isinstance(value, str):
+                fields.setdefault(name, []).append(value)
+            elif value.filename:
+                fields.setdefault(name, []).append(await value.read())
+    return Form(fields)
