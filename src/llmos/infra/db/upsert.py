@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+from sqlalchemy import CursorResult, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,9 @@ from llmos.infra.db.base import Base
 
 def _insert(db: Session, table: type[Base]) -> Any:
     dialect = db.get_bind().dialect.name
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    # The table, not the class: an insert through the mapper does not tell how many rows it wrote.
+    core = cast(Table, table.__table__)
+    return postgresql.insert(core) if dialect == "postgresql" else sqlite.insert(core)
 
 
 def insert_missing(db: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> int:
@@ -21,7 +24,7 @@ def insert_missing(db: Session, table: type[Base], rows: Sequence[dict[str, Any]
     if not rows:
         return 0
     result = db.execute(_insert(db, table).on_conflict_do_nothing(), list(rows))
-    return max(result.rowcount, 0)  # type: ignore[attr-defined]  # cursor results of DML have it
+    return max(cast(CursorResult[Any], result).rowcount, 0)
 
 
 def upsert(
