@@ -72,7 +72,7 @@ def test_ranges_and_conditions_are_exact(ada: HfApi, repo: Make, http: httpx.Cli
 @pytest.mark.parametrize("name", ["page.html", "page.xhtml", "script.js", "evil.svg", "README.md"])
 def test_user_files_never_run_in_a_browser(ada: HfApi, repo: Make, http: httpx.Client, name: str) -> None:
     repo_id = repo()
-    add_regular(ada, repo_id, {name: b"<script>alert(1)</script>"})
+    add_regular(ada, repo_id, {name: b"---\nlicense: mit\n---\n<script>alert(1)</script>"})
     for verb in ("resolve", "raw"):
         answer = http.get(f"/{repo_id}/{verb}/main/{name}")
         assert answer.status_code == 200
@@ -130,7 +130,7 @@ def test_private_files_are_not_found_by_others(
 
 def test_download_and_snapshot(ada: HfApi, repo: Make) -> None:
     repo_id = repo()
-    files = {"README.md": b"# hi\n", "sub/a.txt": b"a", "sub/deep/ü & %20.txt": b"b", "empty.txt": b""}
+    files = {"README.md": b"---\nlicense: mit\n---\n# hi\n", "sub/a.txt": b"a", "sub/deep/ü & %20.txt": b"b", "empty.txt": b""}
     commit = add_regular(ada, repo_id, files)
     path = hf_hub_download(repo_id, "sub/deep/ü & %20.txt", endpoint=ada.endpoint, token=ada.token)
     assert Path(path).read_bytes() == b"b"
