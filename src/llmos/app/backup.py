@@ -28,8 +28,10 @@ MANIFEST = "backup.json"
 Say = Callable[[str], None]
 
 
-def backup(rt: Runtime, target: Path, say: Say) -> dict[str, object]:
+def backup(rt: Runtime, target: Path, say: Say, *, with_objects: bool = True) -> dict[str, object]:
     """Copy the whole instance to `target`; return the manifest, written last.
+
+    `with_objects=False` leaves large objects out, for a bucket that has a copy of its own.
 
     A folder without a manifest is an interrupted backup and is refused by `restore`.
     """
@@ -40,8 +42,10 @@ def backup(rt: Runtime, target: Path, say: Say) -> dict[str, object]:
     _dump_database(rt, target)
     say("repositories")
     repo_count = _copy_tree(rt.settings.git_root, target / "git", overwrite=True)
-    say("objects")
-    object_count, object_bytes = _copy_objects(rt, target / "objects")
+    object_count = object_bytes = 0
+    if with_objects:
+        say("objects")
+        object_count, object_bytes = _copy_objects(rt, target / "objects")
     _copy_tree(rt.settings.home / "secrets", target / "secrets", overwrite=True)
     manifest: dict[str, object] = {
         "version": __version__,

@@ -1,0 +1,52 @@
+"""`llmos gc`."""
+
+from __future__ import annotations
+
+import click
+
+from llmos.cli.context import json_option, open_cli_runtime, print_json, refusals_as_messages
+
+
+@click.command("gc")
+@click.option(
+    "--delete", "really", is_flag=True, help="Remove what the dry run lists; without it nothing changes."
+)
+@json_option
+@refusals_as_messages
+def command(really: bool, as_json: bool) -> None:
+    """List (or, with --delete, remove) large objects unused for longer than LLMOS_GC_GRACE_DAYS.
+
+    Safe while the server runs: each object is checked again under its lock.
+    """
+    from llmos.features.repos.claims import referenced_oids
+    from llmos.features.repos.lifecycle import purge_deleted_repos
+    from llmos.features.storage.gc import collect, plan_gc
+    from llmos.ui.filters import filesize
+
+    with open_cli_runtime() as rt:
+        purged = purge_deleted_repos(rt) if really else 0
+        with rt.database.reading() as db:
+            plan = plan_gc(db, rt, referenced_oids)
+        report: dict[str, object] = {
+            "dry_run": not really,
+            "objects": len(plan.oids),
+            "strays": len(plan.stray_keys),
+            "size_bytes": plan.size_bytes,
+        }
+        if really:
+            result = collect(rt, plan, referenced_oids)
+            report |= {
+                "objects": result.object_count,
+                "strays": result.stray_count,
+                "size_bytes": result.size_bytes,
+                "purged_repositories": purged,
+            }
+    if as_json:
+        print_json(report)
+        return
+    verb = "Removed" if really else "Would remove"
+    click.echo(
+        f"{verb} {report['objects']} objects and {report['strays']} strays, {filesize(plan.size_bytes)}."
+    )
+    if not really and (plan.oids or plan.stray_keys):
+        click.echo("Run `llmos gc --delete` to do it.")
