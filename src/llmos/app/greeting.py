@@ -8,14 +8,9 @@ import urllib.error
 import urllib.request
 
 from llmos.infra.settings import Settings, get_settings
+from llmos.infra.web.urls import site_url
 
 WAIT_S = 60.0
-
-
-def address(settings: Settings) -> str:
-    """The address to type into a browser on this machine."""
-    host = "localhost" if settings.host in ("0.0.0.0", "::", "127.0.0.1") else settings.host
-    return (settings.public_url or f"http://{host}:{settings.port}").rstrip("/")
 
 
 def wait_for_first_page(settings: Settings) -> bool:
@@ -33,18 +28,16 @@ def wait_for_first_page(settings: Settings) -> bool:
 
 def claim_link(settings: Settings) -> str | None:
     """A fresh one-time link while there is no admin account; None afterwards."""
-    from sqlalchemy import select
-
-    from llmos.features.accounts.models import User
+    from llmos.core.errors import Conflict
     from llmos.features.auth.links import create_claim_link
     from llmos.infra.runtime import open_runtime
 
     rt = open_runtime(settings)
     try:
         with rt.database.writing() as db:
-            if db.scalar(select(User.id).where(User.is_admin).limit(1)) is not None:
-                return None
-            return f"{address(settings)}/-/claim/{create_claim_link(db, rt)}"
+            return create_claim_link(db, rt)
+    except Conflict:
+        return None
     finally:
         rt.close()
 
@@ -54,7 +47,7 @@ def main() -> int:
     if not wait_for_first_page(settings):
         print("The web process does not answer yet; its log lines above say why.", file=sys.stderr)
         return 0
-    lines = ["", f"  LLMOS is at    {address(settings)}"]
+    lines = ["", f"  LLMOS is at    {site_url(settings)}"]
     link = claim_link(settings)
     if link:
         lines += [

@@ -38,7 +38,7 @@ def settings_page() -> str:
 def _commands(
     command: click.Command, path: str, parent: click.Context | None
 ) -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(command, info_name=path.split()[-1], parent=parent)
+    context = click.Context(command, info_name=path.rsplit(maxsplit=1)[-1], parent=parent)
     yield path, command
     if isinstance(command, click.Group):
         for name in sorted(command.list_commands(context)):

@@ -59,6 +59,7 @@ def ensure_schema(rt: Runtime) -> None:
         known = {revision.revision for revision in script.walk_revisions()}
         if current is not None and current not in known:
             raise LlmosError(
-                "This database was made by a newer version of LLMOS: upgrade the program, or restore a backup."
+                "This database was made by a newer version of LLMOS: upgrade the program, "
+                "or restore a backup."
             )
         command.upgrade(_config(connection), "head")

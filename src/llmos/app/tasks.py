@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import time
-
 from llmos.app.worker import Periodic
+from llmos.features.auth.sessions import remove_expired
 from llmos.features.repos.lifecycle import purge_deleted_repos
+from llmos.features.repos.push import reconcile
 from llmos.features.repos.trending import recount
-from llmos.infra.runtime import Runtime
+from llmos.features.storage.gc import clean_tmp
+from llmos.features.storage.multipart import drop_expired_uploads
 
-DAY_S = 86_400.0
-TMP_KEPT_S = DAY_S
+MINUTE_S = 60.0
+HOUR_S = 3600.0
 
 
 def periodic_tasks() -> list[Periodic]:
-    """Importing the features here also registers their outbox handlers."""
+    """In the order of their first run, right after the start: what a crash left is mended first.
+
+    Importing the features here also registers their outbox handlers.
+    """
     return [
-        Periodic("remove stale temporary files", 3600.0, remove_stale_tmp),
-        Periodic("purge deleted repositories", 3600.0, purge_deleted_repos),
-        Periodic("recount downloads and trending scores", 600.0, recount),
+        Periodic("index what a crash left behind", 10 * MINUTE_S, reconcile),
+        Periodic("remove stale temporary files", HOUR_S, clean_tmp),
+        Periodic("drop expired multipart uploads", HOUR_S, drop_expired_uploads),
+        Periodic("end expired sessions", HOUR_S, remove_expired),
+        Periodic("purge deleted repositories", HOUR_S, purge_deleted_repos),
+        Periodic("recount downloads and trending scores", 10 * MINUTE_S, recount),
     ]
-
-
-def remove_stale_tmp(rt: Runtime) -> None:
-    """Delete what interrupted uploads left in the temporary folder for more than a day."""
-    limit = time.time() - TMP_KEPT_S
-    for path in rt.settings.tmp_root.iterdir():
-        if path.is_file() and path.stat().st_mtime < limit:
-            path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llmos.app.schema import ensure_schema
 from llmos.infra.queue.outbox import deliver_due
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import get_settings
@@ -19,7 +20,7 @@ from llmos.infra.settings import get_settings
 log = logging.getLogger("llmos.worker")
 
 IDLE_S = 1.0
-Task = Callable[[Runtime], None]
+Task = Callable[[Runtime], object]
 
 
 @dataclass
@@ -69,6 +70,7 @@ def main() -> None:
         signal.signal(number, lambda _number, _frame: stop.set())
     rt = open_runtime(settings)
     try:
+        ensure_schema(rt)
         work(rt, stop)
     finally:
         rt.close()
