@@ -22,7 +22,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 
 
 @contextmanager
-def open_instance() -> Iterator[Runtime]:
+def open_cli_runtime() -> Iterator[Runtime]:
     """The runtime of `LLMOS_HOME`, its tables up to date; closed at the end."""
     from llmos.app.schema import ensure_schema
     from llmos.infra.runtime import open_runtime
@@ -36,8 +36,8 @@ def open_instance() -> Iterator[Runtime]:
         rt.close()
 
 
-def command(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator of every command: a refusal becomes one line on stderr and exit code 1."""
+def refusals_as_messages(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: a refusal becomes one line on stderr and exit code 1."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -76,7 +76,7 @@ def fail(message: str, *, code: str = "Error", as_json: bool = False) -> NoRetur
     raise SystemExit(1)
 
 
-def echo_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """One JSON document; times end in Z."""
     click.echo(json.dumps(value, ensure_ascii=False, default=_plain))
 
@@ -84,15 +84,13 @@ def echo_json(value: Any) -> None:
 def _plain(value: Any) -> Any:
     from llmos.core.clock import to_json
 
-    if isinstance(value, datetime):
-        return to_json(value)
-    raise TypeError(f"cannot print {type(value).__name__} as JSON")
+    return to_json(value) if isinstance(value, datetime) else str(value)
 
 
-def echo_table(head: list[str], rows: list[list[str]]) -> None:
-    """Aligned columns; nothing but the head when there are no rows."""
-    table = [head, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+def print_table(rows: list[list[Any]], header: list[str]) -> None:
+    """Aligned columns; nothing but the header when there are no rows."""
+    table = [[str(cell) for cell in row] for row in ([header_cell.upper() for header_cell in header], *rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 

@@ -6,11 +6,20 @@ import importlib
 
 import click
 
-# Name -> (attribute "module:object" below llmos.cli, one line of help). One line registers a command.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "user": ("user:user", "People: create, list, disable, enable, reset-link."),
-    "org": ("org:org", "Organisations: create, list, add-member, remove-member."),
-    "token": ("token:token", "Access tokens: create, list, revoke."),
+# One line registers a command: the object `command` of the module of that name, and its help.
+COMMANDS = {
+    "up": "Start everything and keep it running.",
+    "serve": "The web process alone.",
+    "user": "People: create, list, disable, enable, reset-link.",
+    "org": "Organisations: create, list, add-member, remove-member.",
+    "token": "Access tokens: create, list, revoke.",
+    "repo": "Repositories: list, create, move, delete, restore.",
+    "config": "The settings and where each comes from.",
+    "doctor": "Check the instance, and mend it with --repair.",
+    "backup": "Write a backup to a folder.",
+    "restore": "Bring a backup back.",
+    "gc": "Remove large objects that nothing refers to.",
+    "reindex": "Rebuild what is derived from the repositories.",
 }
 
 
@@ -18,24 +27,22 @@ class LazyCommands(click.Group):
     """A group that imports a command's module only when that command runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = entry[0].partition(":")
-        command: click.Command = getattr(importlib.import_module(f"llmos.cli.{module}"), attribute)
+        command: click.Command = importlib.import_module(f"llmos.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.command(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("llmos", cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="llmos", prog_name="llmos")
-def llmos() -> None:
+def main() -> None:
     """LLMOS: a self-hosted home for an open language-model community.
 
     Commands work on the folder LLMOS_HOME (default ./var) and may be used while the server runs.

@@ -6,15 +6,23 @@ from typing import Any
 
 import click
 
-from llmos.cli.context import command, echo_json, echo_table, json_option, open_instance, read_secret, when
+from llmos.cli.context import (
+    json_option,
+    open_cli_runtime,
+    print_json,
+    print_table,
+    read_secret,
+    refusals_as_messages,
+    when,
+)
 
 
-@click.group()
-def token() -> None:
+@click.group("token")
+def command() -> None:
     """Access tokens of people."""
 
 
-@token.command("create")
+@command.command("create")
 @click.argument("person")
 @click.option("--name", required=True, help="What the token is for.")
 @click.option(
@@ -34,8 +42,9 @@ def token() -> None:
 @click.option("--expires-days", type=click.IntRange(1, 3650), default=None, help="Days it lasts.")
 @click.option("--value-stdin", is_flag=True, help="Import the token read from standard input.")
 @json_option
-@command
+@refusals_as_messages
 def create(
+    *,
     person: str,
     name: str,
     scope: str,
@@ -50,7 +59,7 @@ def create(
     from llmos.features.auth.tokens import create_token
 
     value = read_secret("token") if value_stdin else None
-    with open_instance() as rt, rt.database.writing() as db:
+    with open_cli_runtime() as rt, rt.database.writing() as db:
         made, secret = create_token(
             db,
             OPERATOR,
@@ -63,7 +72,7 @@ def create(
         )
         facts = {"id": made.object_id, "name": made.name, "role": made.role, "expiresAt": made.expires_at}
     if as_json:
-        echo_json({**facts, "token": secret})
+        print_json({**facts, "token": secret})
         return
     click.echo(f"Created token {made.name} of {person} ({scope}). It is shown only now:", err=True)
     click.echo(secret)
@@ -74,18 +83,18 @@ def _scope(grant: str) -> dict[str, Any]:
     return {"target": target.strip(), "verbs": [verb.strip() for verb in verbs.split(",") if verb.strip()]}
 
 
-@token.command("list")
+@command.command("list")
 @click.argument("person")
 @json_option
-@command
+@refusals_as_messages
 def list_command(person: str, as_json: bool) -> None:
     """List the tokens of PERSON, never their values."""
     from llmos.features.accounts.actor import OPERATOR
     from llmos.features.accounts.policy import access_user
     from llmos.features.auth.tokens import list_tokens
 
-    with open_instance() as rt, rt.database.reading() as db:
-        rows = [
+    with open_cli_runtime() as rt, rt.database.reading() as db:
+        rows: list[dict[str, Any]] = [
             {
                 "id": found.object_id,
                 "name": found.name,
@@ -99,10 +108,9 @@ def list_command(person: str, as_json: bool) -> None:
             for found in list_tokens(db, access_user(db, OPERATOR, person))
         ]
     if as_json:
-        echo_json(rows)
+        print_json(rows)
         return
-    echo_table(
-        ["ID", "NAME", "TOKEN", "SCOPE", "LAST USED", "EXPIRES"],
+    print_table(
         [
             [
                 row["id"],
@@ -114,14 +122,15 @@ def list_command(person: str, as_json: bool) -> None:
             ]
             for row in rows
         ],
+        ["id", "name", "token", "scope", "last used", "expires"],
     )
 
 
-@token.command("revoke")
+@command.command("revoke")
 @click.argument("person")
 @click.argument("name_or_id")
 @json_option
-@command
+@refusals_as_messages
 def revoke(person: str, name_or_id: str, as_json: bool) -> None:
     """Refuse the token NAME_OR_ID of PERSON from now on."""
     from llmos.core.errors import NotFound
@@ -129,13 +138,13 @@ def revoke(person: str, name_or_id: str, as_json: bool) -> None:
     from llmos.features.accounts.policy import access_user
     from llmos.features.auth.tokens import get_token_by_name, revoke_token
 
-    with open_instance() as rt, rt.database.writing() as db:
+    with open_cli_runtime() as rt, rt.database.writing() as db:
         user = access_user(db, OPERATOR, person)
         found = get_token_by_name(db, user, name_or_id)
         if found is None:
             raise NotFound(f"{person} has no token {name_or_id!r}: 'llmos token list {person}' shows them.")
         revoke_token(db, OPERATOR, found)
     if as_json:
-        echo_json({"id": found.object_id, "name": found.name, "revoked": True})
+        print_json({"id": found.object_id, "name": found.name, "revoked": True})
     else:
         click.echo(f"Revoked token {found.name} of {person}.")

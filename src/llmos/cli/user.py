@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmos.cli.context import command, echo_json, echo_table, json_option, open_instance, read_secret, when
+from llmos.cli.context import (
+    json_option,
+    open_cli_runtime,
+    print_json,
+    print_table,
+    read_secret,
+    refusals_as_messages,
+    when,
+)
 
 if TYPE_CHECKING:
     from llmos.features.accounts.models import User
 
 
-@click.group()
-def user() -> None:
+@click.group("user")
+def command() -> None:
     """People of this instance."""
 
 
@@ -28,16 +36,16 @@ def _facts(found: User) -> dict[str, Any]:
     }
 
 
-@user.command("create")
+@command.command("create")
 @click.argument("name")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--fullname", default="", help="Full name, as shown on the profile.")
 @click.option("--email", default=None, help="Mail address.")
 @click.option("--admin", is_flag=True, help="Make an administrator of the site.")
 @json_option
-@command
+@refusals_as_messages
 def create(
-    name: str, password_stdin: bool, fullname: str, email: str | None, admin: bool, as_json: bool
+    *, name: str, password_stdin: bool, fullname: str, email: str | None, admin: bool, as_json: bool
 ) -> None:
     """Create a person called NAME.
 
@@ -47,27 +55,27 @@ def create(
     from llmos.features.auth.passwords import NewPerson, create_user_with_password
 
     password = read_secret("password") if password_stdin else ""
-    with open_instance() as rt:
+    with open_cli_runtime() as rt:
         person = NewPerson(name, password, fullname, email)
         made = create_user_with_password(rt, OPERATOR, person, is_admin=admin)
         if as_json:
-            echo_json(_facts(made))
+            print_json(_facts(made))
         else:
             click.echo(f"Created {'administrator' if admin else 'user'} {made.name}.")
             if not password:
                 click.echo(f"No password yet: run 'llmos user reset-link {made.name}'.", err=True)
 
 
-@user.command("list")
+@command.command("list")
 @click.option("--query", default="", help="Part of a name or mail address.")
 @json_option
-@command
+@refusals_as_messages
 def list_command(query: str, as_json: bool) -> None:
     """List people."""
     from llmos.features.accounts.queries import MAX_PAGE_SIZE, list_users
 
     rows: list[dict[str, Any]] = []
-    with open_instance() as rt, rt.database.reading() as db:
+    with open_cli_runtime() as rt, rt.database.reading() as db:
         cursor: str | None = None
         while True:
             page = list_users(db, query=query, limit=MAX_PAGE_SIZE, cursor=cursor)
@@ -76,72 +84,77 @@ def list_command(query: str, as_json: bool) -> None:
             if cursor is None:
                 break
     if as_json:
-        echo_json(rows)
+        print_json(rows)
         return
     states = {(True, False): "admin", (False, True): "disabled", (True, True): "admin, disabled"}
-    echo_table(
-        ["NAME", "FULL NAME", "MAIL", "STATE", "CREATED"],
+    print_table(
         [
-            [row["name"], row["fullname"], row["email"] or "-",
-             states.get((row["isAdmin"], row["disabled"]), "-"), when(row["createdAt"])]
+            [
+                row["name"],
+                row["fullname"],
+                row["email"] or "-",
+                states.get((row["isAdmin"], row["disabled"]), "-"),
+                when(row["createdAt"]),
+            ]
             for row in rows
         ],
-    )  # fmt: skip
+        ["name", "full name", "mail", "state", "created"],
+    )
 
 
-@user.command("disable")
+@command.command("disable")
 @click.argument("name")
 @json_option
-@command
+@refusals_as_messages
 def disable(name: str, as_json: bool) -> None:
     """Refuse every credential of NAME from now on."""
     from llmos.features.accounts import service
     from llmos.features.accounts.actor import OPERATOR
     from llmos.features.accounts.policy import access_user
 
-    with open_instance() as rt, rt.database.writing() as db:
+    with open_cli_runtime() as rt, rt.database.writing() as db:
         found = access_user(db, OPERATOR, name)
         service.disable_user(db, OPERATOR, found)
         _say(found, f"{found.name} is disabled.", as_json)
 
 
-@user.command("enable")
+@command.command("enable")
 @click.argument("name")
 @json_option
-@command
+@refusals_as_messages
 def enable(name: str, as_json: bool) -> None:
     """Let NAME in again."""
     from llmos.features.accounts import service
     from llmos.features.accounts.actor import OPERATOR
     from llmos.features.accounts.policy import access_user
 
-    with open_instance() as rt, rt.database.writing() as db:
+    with open_cli_runtime() as rt, rt.database.writing() as db:
         found = access_user(db, OPERATOR, name)
         service.enable_user(db, OPERATOR, found)
         _say(found, f"{found.name} is enabled.", as_json)
 
 
-@user.command("reset-link")
+@command.command("reset-link")
 @click.argument("name")
 @json_option
-@command
+@refusals_as_messages
 def reset_link(name: str, as_json: bool) -> None:
     """Print an address at which NAME can set a new password, once, within 24 hours."""
     from llmos.features.accounts.actor import OPERATOR
     from llmos.features.accounts.policy import access_user
     from llmos.features.auth.links import create_reset_link
 
-    with open_instance() as rt, rt.database.writing() as db:
+    with open_cli_runtime() as rt, rt.database.writing() as db:
         found = access_user(db, OPERATOR, name)
         url = create_reset_link(db, rt, OPERATOR, found)
     if as_json:
-        echo_json({"name": found.name, "url": url})
+        print_json({"name": found.name, "url": url})
     else:
         click.echo(url)
 
 
 def _say(found: User, text: str, as_json: bool) -> None:
     if as_json:
-        echo_json(_facts(found))
+        print_json(_facts(found))
     else:
         click.echo(text)

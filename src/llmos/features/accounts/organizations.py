@@ -42,12 +42,16 @@ def create_org(
         raise Forbidden(lazy("You can create organisations only for yourself."))
     checks.check_visibility(default_visibility)
     namespace = take_name(db, name, "org", fullname)
-    org = Organization(id=namespace.id, default_visibility=default_visibility, created_by_id=owner.id)
+    org = Organization(
+        id=namespace.id,
+        namespace=namespace,
+        default_visibility=default_visibility,
+        created_by_id=owner.id,
+    )
     db.add(org)
     db.flush()
     db.add(Membership(org_id=org.id, user_id=owner.id, role=Role.ADMIN.value))
     db.flush()
-    db.refresh(namespace)
     audit.record(db, actor, "org.create", namespace.name, owner=owner.name)
     return org
 

@@ -63,6 +63,7 @@ def create_user(
     check_email_free(db, email)
     user = User(
         id=namespace.id,
+        namespace=namespace,
         email=email,
         email_key=email.lower() if email else None,
         password_hash=password_hash,
@@ -70,7 +71,6 @@ def create_user(
     )
     db.add(user)
     db.flush()
-    db.refresh(namespace)
     audit.record(db, actor, "user.create", namespace.name, is_admin=is_admin)
     return user
 

@@ -19,7 +19,7 @@ def count_repos(db: Session, actor: Actor, namespace: Namespace) -> dict[RepoTyp
         .where(Repo.namespace_id == namespace.id, visible_to(actor))
         .group_by(Repo.type)
     )
-    counts: dict[str, int] = dict(db.execute(statement).tuples())
+    counts = {row[0]: row[1] for row in db.execute(statement)}
     return {kind: counts.get(kind.value, 0) for kind in RepoType}
 
 
