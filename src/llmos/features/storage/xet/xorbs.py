@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -146,12 +146,4 @@ def touch_xorbs(db: Session, xorb_hashes: Iterable[str]) -> None:
 def add_scope(db: Session, xorb_hashes: Iterable[str], scope_id: int) -> int:
     """Record that the namespace knows these stored xorbs; how many it did not before."""
     rows = [{"xorb_hash": name, "scope_id": scope_id} for name in sorted(set(xorb_hashes))]
-    before = 0
-    for start in range(0, len(rows), _BATCH):
-        names = [row["xorb_hash"] for row in rows[start : start + _BATCH]]
-        statement = select(XetXorbScope.xorb_hash).where(
-            XetXorbScope.scope_id == scope_id, XetXorbScope.xorb_hash.in_(names)
-        )
-        before += len(db.scalars(statement).all())
-    insert_missing(db, XetXorbScope, rows)
-    return len(rows) - before
+    return insert_missing(db, XetXorbScope, rows)
