@@ -50,7 +50,7 @@ def list_leaderboard(
         .limit(MAX_MODELS)
     )
     best = []
-    for repo, extra in db.execute(statement).unique():
+    for repo, extra in db.execute(statement):
         if base_models_only and extra.get("baseModels"):
             continue
         result = _best_result(extra.get("evalResults", []), dataset.repo_name.lower(), task_id)

@@ -77,8 +77,9 @@ def access_namespace(db: Session, actor: Actor, name: str, repo_type: RepoType) 
 
 def check_free(db: Session, repo_type: RepoType, namespace: Namespace, name: str) -> None:
     """RepoExists when a repository of this type holds the name now. Old names do not count."""
-    if get_repo(db, repo_type, namespace.name, name) is not None:
-        raise repo_exists(repo_type, f"{namespace.name}/{name}")
+    holder = get_repo(db, repo_type, namespace.name, name)
+    if holder is not None:
+        raise repo_exists(repo_type, holder.repo_name)
 
 
 def repo_exists(repo_type: RepoType, repo_name: str) -> RepoExists:
