@@ -15,6 +15,7 @@ from llmos import __version__
 from llmos.app.faces import render_error
 from llmos.app.middleware import RequestEdge
 from llmos.app.routes import add_routes
+from llmos.app.site_pages import watch_installer
 from llmos.app.schema import ensure_schema
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
@@ -45,6 +46,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
     app = build_api(lifespan)
     app.state.runtime = rt
+    watch_installer(rt)
     inner: ASGIApp = RawPath(app)
     if rt.settings.rate_limits:
 

@@ -6,7 +6,9 @@ from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from llmos.app.site_pages import add_site_pages
 from llmos.features.auth.pages import add_account_pages
+from llmos.features.repos.pages.router import add_repo_pages
 from llmos.protocols.git.routes import add_git_routes
 from llmos.protocols.hf.content import add_content_routes
 from llmos.protocols.hf.hub import add_hub_routes, add_last_hub_routes
@@ -20,6 +22,7 @@ async def _health(_request: object) -> PlainTextResponse:
 
 def add_routes(app: FastAPI) -> None:
     app.router.routes.append(Route("/-/health", _health))
+    add_site_pages(app)
     add_git_routes(app)
     add_xet_routes(app)
     add_identity_routes(app)
@@ -27,3 +30,4 @@ def add_routes(app: FastAPI) -> None:
     add_hub_routes(app)
     add_content_routes(app)
     add_last_hub_routes(app)
+    add_repo_pages(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -48,6 +49,8 @@ def ensure_schema(rt: Runtime) -> None:
     Raises LlmosError when the database was made by a newer version.
     """
     all_tables()
+    # Alembic tells of every plugin it sets up; only its warnings are news to an operator.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     with rt.database.write_engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PG_LOCK})
