@@ -20,21 +20,29 @@ def command(really: bool, as_json: bool) -> None:
     """
     from llmos.features.repos.claims import referenced_oids
     from llmos.features.repos.lifecycle import purge_deleted_repos
+    from llmos.features.repos.xet_claims import referenced_files
     from llmos.features.storage.gc import collect, plan_gc
+    from llmos.features.storage.xet.gc import collect_xet, plan_xet_gc
     from llmos.ui.filters import filesize
 
     with open_cli_runtime() as rt:
         purged = purge_deleted_repos(rt) if really else 0
         with rt.database.reading() as db:
             plan = plan_gc(db, rt, referenced_oids)
+        xet = plan_xet_gc(rt, referenced_files)
         report: dict[str, object] = {
             "dry_run": not really,
             "objects": len(plan.oids),
             "strays": len(plan.stray_keys),
             "size_bytes": plan.size_bytes,
+            "xet_files": len(xet.files),
+            "xet_marked": len(xet.marked),
+            "xet_removed": len(xet.removed) + len(xet.stray_keys),
+            "xet_size_bytes": xet.size_bytes,
         }
         if really:
             result = collect(rt, plan, referenced_oids)
+            report["xet_size_bytes"] = collect_xet(rt, xet, referenced_files)
             report |= {
                 "objects": result.object_count,
                 "strays": result.stray_count,
@@ -48,5 +56,9 @@ def command(really: bool, as_json: bool) -> None:
     click.echo(
         f"{verb} {report['objects']} objects and {report['strays']} strays, {filesize(plan.size_bytes)}."
     )
-    if not really and (plan.oids or plan.stray_keys):
+    click.echo(
+        f"{verb} {report['xet_removed']} Xet objects, {filesize(xet.size_bytes)}, and forget "
+        f"{report['xet_files']} files; {report['xet_marked']} more objects go in a later run."
+    )
+    if not really and (plan.oids or plan.stray_keys or xet.files or xet.marked or xet.removed):
         click.echo("Run `llmos gc --delete` to do it.")

@@ -20,6 +20,7 @@ from llmos.features.accounts.models import Namespace
 from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.repos.policy import can_read, can_write, check_content, check_write
 from llmos.features.storage.objects import get_lfs_object, lock_object, touch
+from llmos.features.storage.xet.tables import touch_files
 from llmos.infra.db.upsert import insert_missing, upsert
 from llmos.infra.settings import Settings
 
@@ -132,7 +133,11 @@ def access_claim(db: Session, repo: Repo, oid: str) -> RepoLfsClaim:
 
 def release_claims(db: Session, repo: Repo) -> None:
     """Give up all claims of a repository that is being deleted; the objects' grace starts now."""
-    touch(db, db.scalars(select(RepoLfsClaim.oid).where(RepoLfsClaim.repo_id == repo.id)).all())
+    held = db.execute(
+        select(RepoLfsClaim.oid, RepoLfsClaim.xet_hash).where(RepoLfsClaim.repo_id == repo.id)
+    ).all()
+    touch(db, [oid for oid, _ in held])
+    touch_files(db, [xet_hash for _, xet_hash in held if xet_hash])
     db.execute(delete(RepoLfsClaim).where(RepoLfsClaim.repo_id == repo.id))
 
 

@@ -22,6 +22,7 @@ from llmos.core.repo_types import RepoType
 from llmos.features.accounts import audit
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
+from llmos.features.repos.claims import release_claims
 from llmos.features.repos.commit_targets import author_identity, site_identity
 from llmos.features.repos.indexing import forget_search, index_head
 from llmos.features.repos.models import DeletedRepo, Repo, RepoLfsClaim
@@ -174,6 +175,7 @@ def delete_repo(db: Session, actor: Actor, repo: Repo) -> DeletedRepo:
         snapshot=take_snapshot(db, repo),
     )
     db.add(tombstone)
+    release_claims(db, repo)
     audit.record(db, actor, "repo.delete", repo.key)
     emit(db, "RepoDeleted", event_payload(actor, repo))
     forget_search(db, repo)

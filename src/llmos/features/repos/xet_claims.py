@@ -19,6 +19,7 @@ from llmos.core.errors import LlmosError, NotFound, RepoNotFound
 from llmos.features.repos.claims import check_room, claim, get_claims
 from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.storage.xet.digests import digest_file
+from llmos.features.storage.xet.gc import collect_xet, plan_xet_gc
 from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.shards import RegisteredFile
 from llmos.infra.runtime import Runtime
@@ -120,6 +121,11 @@ def referenced_files(db: Session, file_hashes: Sequence[str]) -> set[str]:
         statement = select(RepoLfsClaim.xet_hash).where(RepoLfsClaim.xet_hash.in_(part)).distinct()
         found.update(name for name in db.scalars(statement) if name)
     return found
+
+
+def collect_unclaimed(rt: Runtime) -> int:
+    """Mark and remove what no repository claims any more (see `storage.xet.gc`); bytes freed."""
+    return collect_xet(rt, plan_xet_gc(rt, referenced_files), referenced_files)
 
 
 def verify_claims(rt: Runtime) -> list[str]:

@@ -13,7 +13,7 @@ from llmos.features.storage.xet.quarantine import check_stored
 from llmos.infra.runtime import Runtime
 
 SCRUB_EVERY = timedelta(days=30)
-BUDGET_BYTES = 8 * 1024**3
+BUDGET_BYTES = 1024**3
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from blake3 import blake3
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from llmos.core import clock
 from llmos.core.errors import Forbidden, NotFound
 from llmos.features.storage.xet.models import XetFile, XetXorb
 from llmos.infra.db.engine import Database
@@ -19,6 +20,7 @@ from llmos.infra.xet.shard import ShardTerm
 
 _TERM = struct.Struct("<32sIII")
 _MAX_TABLES = 128
+_BATCH = 500
 _LAYOUT_DIGITS = 12
 
 
@@ -70,6 +72,14 @@ def xorbs_of(terms: Sequence[ShardTerm]) -> list[str]:
 
 def get_file(db: Session, file_hash: str) -> XetFile | None:
     return db.get(XetFile, file_hash)
+
+
+def touch_files(db: Session, file_hashes: Iterable[str]) -> None:
+    """Let the grace before garbage collection start anew, for files that lose a user now."""
+    wanted = sorted(set(file_hashes))
+    for start in range(0, len(wanted), _BATCH):
+        part = wanted[start : start + _BATCH]
+        db.execute(update(XetFile).where(XetFile.file_hash.in_(part)).values(touched_at=clock.now()))
 
 
 class TableCache:
