@@ -230,7 +230,8 @@ def _type(name: str) -> object:
 
 def test_a_dataset_and_a_kernel(ada: HfApi, repo: Make) -> None:
     dataset = repo(repo_type=_type("dataset"))
-    card = b"---\nlicense: mit\nlanguage: zh\nsize_categories: ['n<1K']\npretty_name: Words\n---\n# Words\n\nMany words.\n"
+    front = b"license: mit\nlanguage: zh\nsize_categories: ['n<1K']\npretty_name: Words\n"
+    card = b"---\n" + front + b"---\n# Words\n\nMany words.\n"
     add_regular(ada, dataset, {"README.md": card, "data.csv": b"a,b\n1,2\n"}, repo_type="dataset")
     info = ada.dataset_info(dataset)
     assert {"license:mit", "language:zh", "size_categories:n<1K", "format:csv"} <= set(info.tags or [])
@@ -286,7 +287,7 @@ def test_errors_of_unbuilt_parts_are_clear(ada: HfApi, repo: Make) -> None:
     for call in (
         lambda: list(ada.get_repo_discussions(repo_id)),
         lambda: ada.get_space_runtime(repo_id),
-        lambda: ada.list_webhooks(),
+        ada.list_webhooks,
         lambda: list(ada.list_collections()),
         lambda: list(ada.list_papers(query="x")),
         lambda: list(ada.list_jobs(namespace="ada")),

@@ -120,7 +120,7 @@ def count_children(db: Session, actor: Actor, keys: Iterable[str]) -> dict[str, 
         .where(RepoLink.target_key.in_(wanted), RepoLink.relation.like("base_model:%"), visible_to(actor))
         .group_by(RepoLink.target_key)
     )
-    return dict(db.execute(statement).tuples().all())
+    return {row[0]: row[1] for row in db.execute(statement)}
 
 
 def list_using(

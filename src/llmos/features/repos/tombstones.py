@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import inspect, select
+from sqlalchemy import Date, inspect, select
 from sqlalchemy.orm import Session
 
-from llmos.core import clock
 from llmos.features.accounts.models import Namespace, User
 from llmos.features.repos.models import (
     AccessRequest,
@@ -19,7 +18,7 @@ from llmos.features.repos.models import (
     RepoLfsClaim,
     RepoLike,
 )
-from llmos.infra.db.base import Base
+from llmos.infra.db.base import Base, UtcDateTime
 
 # Rebuilt from git by the index, so they need no copy.
 _DERIVED = frozenset({"id", "namespace_id", "name", "name_key", "tags"})
@@ -65,9 +64,7 @@ def _columns(row: Base, left_out: frozenset[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return clock.to_json(value)
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    return value.isoformat() if isinstance(value, date) else value  # a datetime is a date, too
 
 
 def _values(table: type[Base], row: dict[str, Any]) -> dict[str, Any]:
@@ -76,10 +73,10 @@ def _values(table: type[Base], row: dict[str, Any]) -> dict[str, Any]:
     for attr in inspect(table).column_attrs:
         if attr.key not in row:
             continue
-        value, kind = row[attr.key], attr.columns[0].type.python_type
-        if value is not None and hasattr(kind, "fromisoformat"):
-            value = kind.fromisoformat(value)
+        value, kind = row[attr.key], attr.columns[0].type
+        if value is not None and isinstance(kind, UtcDateTime):
+            value = datetime.fromisoformat(value)
+        elif value is not None and isinstance(kind, Date):
+            value = date.fromisoformat(value)
         found[attr.key] = value
     return found
-
-

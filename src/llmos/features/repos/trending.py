@@ -39,7 +39,7 @@ def _likes_since(db: Session, days: int) -> dict[int, int]:
         .where(RepoLike.created_at >= days_ago(days))
         .group_by(RepoLike.repo_id)
     )
-    return dict(db.execute(statement).tuples().all())
+    return {row[0]: int(row[1]) for row in db.execute(statement)}
 
 
 def _downloads_since(db: Session, days: int) -> dict[int, int]:
@@ -48,7 +48,7 @@ def _downloads_since(db: Session, days: int) -> dict[int, int]:
         .where(DownloadDay.day > days_ago(days).date())
         .group_by(DownloadDay.repo_id)
     )
-    return {repo_id: int(count) for repo_id, count in db.execute(statement).tuples()}
+    return {repo_id: int(count) for repo_id, count in db.execute(statement)}
 
 
 def recount(rt: Runtime) -> int:
