@@ -60,7 +60,12 @@ def open_large_file(db: Session, rt: Runtime, repo: Repo, oid: str) -> LargeFile
     One object of the store is preferred to chunks. Raises EntryNotFound where there is no claim
     (a pointer alone proves nothing) or no usable bytes.
     """
-    claim = get_claim(db, repo.id, oid)
+    return open_claimed(db, rt, repo.id, oid)
+
+
+def open_claimed(db: Session, rt: Runtime, repo_id: int, oid: str) -> LargeFileRef:
+    """`open_large_file` for a repository known by its id only."""
+    claim = get_claim(db, repo_id, oid)
     if claim is None:
         raise EntryNotFound(f"Entry not found: the large file {oid} was never uploaded to this repository.")
     found = get_lfs_object(db, oid)

@@ -17,7 +17,7 @@ class QuickQuery:
     `is_available` says which case it is. Each run sees everything committed before it.
     """
 
-    def __init__(self, database: Database, statement: Select[Any]) -> None:
+    def __init__(self, database: Database, statement: Select[*tuple[Any, ...]]) -> None:
         self.is_available = database.is_sqlite
         self._database = database
         compiled = statement.compile(database.engine)

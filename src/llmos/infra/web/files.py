@@ -26,7 +26,8 @@ _HAS_NOWAIT = hasattr(os, "RWF_NOWAIT")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes to send: in a file of this machine (`path`), or to be had piece by piece (`stream`).
+    """Bytes to send: in a file of this machine (`path`), in memory (`data`), or to be had piece by
+    piece (`stream`).
 
     `etag` is without quotes. The content under one etag never changes.
     """
@@ -35,6 +36,7 @@ class Content:
     etag: str | None = None
     path: Path | None = None
     stream: Callable[[int, int], Iterator[bytes]] | None = None
+    data: bytes | None = None
 
 
 def object_content(objects: ObjectStore, key: str, size_bytes: int, etag: str | None = None) -> Content:
@@ -94,6 +96,10 @@ class ContentResponse(Response):
         if self._is_head or self.status_code == 304 or self._range.length_bytes == 0:
             await self._start(send)
             await send({"type": "http.response.body", "body": b""})
+        elif self._content.data is not None:
+            await self._start(send)
+            start, end = self._range
+            await send({"type": "http.response.body", "body": self._content.data[start:end]})
         elif self._content.path is not None:
             await self._send_path(self._content.path, scope, receive, send)
         else:

@@ -6,6 +6,7 @@ Answers directly, never by a redirect: the client reads the metadata headers off
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +21,7 @@ from llmos.features.accounts.actor import ANONYMOUS, Actor
 from llmos.features.auth.edge import resolve_actor
 from llmos.features.repos.content import FileFacts, access_file, public_repo_query
 from llmos.features.repos.downloads import count_download
-from llmos.features.repos.files import open_large_file
-from llmos.features.repos.models import Repo
+from llmos.features.repos.files import open_claimed
 from llmos.features.repos.places import git_folder
 from llmos.features.repos.policy import repo_not_found
 from llmos.infra.db.quick import QuickQuery
@@ -43,7 +43,10 @@ _SHA = re.compile(r"[0-9a-f]{40}\Z")
 _TYPES = {None: RepoType.MODEL} | {kind.plural: kind for kind in RepoType}
 _CACHED_ANSWERS = 50_000
 
+INLINE_BYTES = 64 * 1024
+
 _Headers = list[tuple[bytes, bytes]]
+_Opener = Callable[[Runtime, FileFacts, Request], Awaitable[Content]]
 
 
 class ResolveRoute(BaseRoute):
@@ -51,8 +54,10 @@ class ResolveRoute(BaseRoute):
 
     def __init__(self) -> None:
         self._quick: QuickQuery | None = None
-        # (object id, commit, raw path) -> the headers of a HEAD answer; both facts are immutable.
+        # By object id, commit and raw path: what a commit holds never changes.
         self._heads: LruCache[tuple[str, str, str], _Headers] = LruCache(_CACHED_ANSWERS)
+        self._facts: LruCache[tuple[str, str, str], FileFacts] = LruCache(_CACHED_ANSWERS)
+        self._folders: LruCache[str, str] = LruCache(_CACHED_ANSWERS)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http":
@@ -64,27 +69,31 @@ class ResolveRoute(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            quick = self._quick_headers(scope)
+        if scope["method"] not in ("GET", "HEAD"):
+            raise LlmosError(
+                f"This address does not take {scope['method']}.", status=405, code="MethodNotAllowed"
+            )
+        actor = ANONYMOUS
+        if any(name in (b"authorization", b"cookie") for name, _ in scope["headers"]):
+            # Also where everybody may read: a wrong token is refused, never ignored.
+            actor = await resolve_actor(scope["app"].state.runtime, Request(scope))
+        key = self._quick_key(scope)
+        if key is not None and scope["method"] == "HEAD" and _is_plain(scope):
+            quick = self._heads.get(key)
             if quick is not None:
                 # A copy: middleware adds to the list.
                 await send({"type": "http.response.start", "status": 200, "headers": [*quick]})
                 await send({"type": "http.response.body", "body": b""})
                 return
-        elif scope["method"] != "GET":
-            raise LlmosError(
-                f"This address does not take {scope['method']}.", status=405, code="MethodNotAllowed"
-            )
+        facts = self._facts.get(key) if key is not None else None
         request = Request(scope, receive)
-        await self._answer(request, scope, receive, send)
+        if facts is not None and facts.lfs is None:
+            await self._send(request, facts, _regular_content, scope, receive, send)
+        else:
+            await self._answer(request, actor, scope, receive, send)
 
-    def _quick_headers(self, scope: Scope) -> _Headers | None:
-        """The headers of a HEAD by anybody for a public file seen before, else None."""
-        for key, _ in scope["headers"]:
-            if key in (b"authorization", b"cookie", b"if-none-match", b"range"):
-                return None
-        if scope["query_string"]:
-            return None
+    def _quick_key(self, scope: Scope) -> tuple[str, str, str] | None:
+        """Under which key the answer about a public file is remembered, else None."""
         plural, namespace, name, verb, rev, path = scope["file_address"]
         if verb != "resolve" or name is None or "%" in name or "%" in namespace:
             return None
@@ -99,36 +108,64 @@ class ResolveRoute(BaseRoute):
         if row is None:
             return None
         object_id: str = row[1]
-        commit = rev if _SHA.match(rev) else read_plain_branch(git_folder(rt, object_id), rev)
-        return self._heads.get((object_id, commit, path)) if commit else None
+        folder = self._folders.get(object_id)
+        if folder is None:
+            folder = str(git_folder(rt, object_id))
+            self._folders.put(object_id, folder)
+        commit = rev if _SHA.match(rev) else read_plain_branch(folder, rev)
+        return (object_id, commit, path) if commit else None
 
-    async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, request: Request, actor: Actor, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         plural, namespace, name, verb, rev, raw_path = scope["file_address"]
         rt: Runtime = scope["app"].state.runtime
         repo_type = _TYPES[plural]
-        anonymous = "authorization" not in request.headers and "cookie" not in request.headers
-        actor = ANONYMOUS if anonymous else await resolve_actor(rt, request)
         if name is None:
             # Names of one segment exist on the public Hub only.
             raise repo_not_found(actor, repo_type, unquote(namespace))
         address = (repo_type, unquote(namespace), unquote(name), unquote(rev), unquote(raw_path))
-        facts, content = await run_in_threadpool(
-            _open, rt, actor, address, is_raw=verb == "raw", is_head=request.method == "HEAD"
+        facts = await run_in_threadpool(_find, rt, actor, address)
+        if verb == "resolve":
+            self._facts.put((facts.object_id, facts.commit_oid, raw_path), facts)
+        is_large = facts.lfs is not None and verb == "resolve"
+        await self._send(
+            request, facts, _large_content if is_large else _regular_content, scope, receive, send
         )
-        headers = _file_headers(request, rt, facts, content, is_raw=verb == "raw")
+
+    async def _send(
+        self,
+        request: Request,
+        facts: FileFacts,
+        opener: _Opener,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        rt: Runtime = scope["app"].state.runtime
+        verb, raw_path = scope["file_address"][3], scope["file_address"][5]
+        content = await opener(rt, facts, request)
+        headers = _file_headers(request, rt, facts, is_raw=verb == "raw")
+        media_type = _media_type(facts, is_raw=verb == "raw")
         try:
-            response = ContentResponse(
-                request, content, headers=headers, media_type=_media_type(facts, is_raw=verb == "raw")
-            )
+            response = ContentResponse(request, content, headers=headers, media_type=media_type)
         except RangeNotSatisfiable as error:
             error.data["commit_oid"] = facts.commit_oid
             raise
-        if request.method == "HEAD" and response.status_code == 200 and verb == "resolve":
-            if not request.url.query and not _is_host_bound(facts):
+        if request.method == "HEAD":
+            # Links repeat the host the client used, so answers that hold some are not kept.
+            if verb == "resolve" and facts.xet_hash is None and _is_plain(scope):
                 self._heads.put((facts.object_id, facts.commit_oid, raw_path), list(response.raw_headers))
-        elif request.method == "GET" and _is_download_start(request):
+        elif _is_download_start(request) and response.status_code in (200, 206):
             count_download(rt, facts.repo_id)
         await response(scope, receive, send)
+
+
+def _is_plain(scope: Scope) -> bool:
+    """Whether nothing but the address decides the answer."""
+    if scope["query_string"]:
+        return False
+    return all(key not in (b"if-none-match", b"if-range", b"range") for key, _ in scope["headers"])
 
 
 def _is_download_start(request: Request) -> bool:
@@ -136,29 +173,30 @@ def _is_download_start(request: Request) -> bool:
     return request.headers.get("range", "bytes=0-").replace(" ", "").startswith("bytes=0-")
 
 
-def _is_host_bound(facts: FileFacts) -> bool:
-    """Whether the headers hold links, which repeat the host the client used."""
-    return facts.xet_hash is not None
-
-
-def _open(
-    rt: Runtime,
-    actor: Actor,
-    address: tuple[RepoType, str, str, str, str],
-    *,
-    is_raw: bool,
-    is_head: bool,
-) -> tuple[FileFacts, Content]:
+def _find(rt: Runtime, actor: Actor, address: tuple[RepoType, str, str, str, str]) -> FileFacts:
     with rt.database.reading() as db:
-        facts = access_file(db, rt, actor, *address)
-        if facts.lfs is not None and not is_raw:
-            repo = db.get(Repo, facts.repo_id)
-            assert repo is not None
-            return facts, open_large_file(db, rt, repo, facts.lfs.oid).content(rt)
-    if is_head:
-        return facts, Content(facts.blob_size_bytes, facts.blob_oid)
-    data = read_blob(open_repo(git_folder(rt, facts.object_id)), facts.blob_oid)
-    return facts, Content(len(data), facts.blob_oid, None, lambda start, end: iter((data[start:end],)))
+        return access_file(db, rt, actor, *address)
+
+
+async def _regular_content(rt: Runtime, facts: FileFacts, request: Request) -> Content:
+    """The blob itself: a regular file, or the pointer of a large one."""
+    if request.method == "HEAD":
+        return Content(facts.blob_size_bytes, facts.blob_oid)
+
+    def read() -> bytes:
+        return read_blob(open_repo(git_folder(rt, facts.object_id)), facts.blob_oid)
+
+    data = read() if facts.blob_size_bytes <= INLINE_BYTES else await run_in_threadpool(read)
+    return Content(len(data), facts.blob_oid, data=data)
+
+
+async def _large_content(rt: Runtime, facts: FileFacts, request: Request) -> Content:
+    def find() -> Content:
+        assert facts.lfs is not None
+        with rt.database.reading() as db:
+            return open_claimed(db, rt, facts.repo_id, facts.lfs.oid).content(rt)
+
+    return await run_in_threadpool(find)
 
 
 def _media_type(facts: FileFacts, *, is_raw: bool) -> str:
@@ -167,9 +205,7 @@ def _media_type(facts: FileFacts, *, is_raw: bool) -> str:
     return safe_media_type(facts.path, is_text=facts.is_text)
 
 
-def _file_headers(
-    request: Request, rt: Runtime, facts: FileFacts, content: Content, *, is_raw: bool
-) -> dict[str, str]:
+def _file_headers(request: Request, rt: Runtime, facts: FileFacts, *, is_raw: bool) -> dict[str, str]:
     wants_file = request.query_params.get("download", "").lower() in ("true", "1")
     kind = "attachment" if wants_file else "inline"
     headers = {
