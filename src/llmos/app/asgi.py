@@ -15,8 +15,8 @@ from llmos import __version__
 from llmos.app.faces import render_error
 from llmos.app.middleware import RequestEdge
 from llmos.app.routes import add_routes
-from llmos.app.site_pages import watch_installer
 from llmos.app.schema import ensure_schema
+from llmos.app.site_pages import watch_installer
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
 from llmos.features.repos.downloads import flush_downloads

@@ -1,0 +1,299 @@
+"""What the pages ask of the database: lists with filters and counts, and short selections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy.orm import Session
+
+from llmos.core import clock
+from llmos.core.errors import BadRequest
+from llmos.core.names import name_key
+from llmos.core.pagination import Page, decode_cursor, encode_cursor
+from llmos.core.repo_types import RepoType
+from llmos.features.accounts.actor import Actor
+from llmos.features.accounts.models import Namespace
+from llmos.features.repos.models import Repo, RepoFacts, RepoTag
+from llmos.features.repos.visibility import visible_to
+from llmos.infra.search.index import search
+
+SORTS: dict[str, Any] = {
+    "trending": Repo.trending_score,
+    "updated": Repo.updated_at,
+    "created": Repo.created_at,
+    "downloads": Repo.downloads,
+    "likes": Repo.likes,
+}
+PAGE_SIZE = 24
+MAX_FOUND = 500
+_SUMMARY_CHARS = 1500
+_TAG_PREFIXES = {
+    "task": "task_categories:",
+    "language": "language:",
+    "size": "size_categories:",
+    "format": "format:",
+}
+_COLUMNS: dict[str, Any] = {
+    "task": Repo.pipeline_tag,
+    "library": Repo.library_name,
+    "license": Repo.license,
+    "sdk": Repo.sdk,
+    "visibility": Repo.visibility,
+}
+FACETS: dict[RepoType, tuple[str, ...]] = {
+    RepoType.MODEL: ("task", "library", "language", "license"),
+    RepoType.DATASET: ("task", "size", "language", "format", "license"),
+    RepoType.SPACE: ("sdk", "license"),
+    RepoType.KERNEL: ("license",),
+}
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """What a reader asked of a list; `filters` maps facets to one value each."""
+
+    repo_type: RepoType
+    text: str = ""
+    author: str = ""
+    tag: str = ""
+    filters: dict[str, str] = field(default_factory=dict)
+    sort: str = ""
+
+    @property
+    def order(self) -> str:
+        """The sort in effect: relevance where something is searched, else trending."""
+        return self.sort or ("relevance" if self.text else "trending")
+
+    def with_filter(self, key: str, value: str) -> ListQuery:
+        """The same with one filter set, or lifted if it is set to just this value."""
+        filters = {name: kept for name, kept in self.filters.items() if name != key}
+        if self.filters.get(key) != value:
+            filters[key] = value
+        return replace(self, filters=filters)
+
+
+def check_sort(sort: str) -> str:
+    if sort and sort != "relevance" and sort not in SORTS:
+        raise BadRequest(f"sort must be one of {', '.join(SORTS)} or relevance, not {sort[:40]!r}.")
+    return sort
+
+
+def _is_tag_facet(repo_type: RepoType, key: str) -> bool:
+    return key in ("language", "size", "format") or (key == "task" and repo_type is RepoType.DATASET)
+
+
+def tag_of(repo_type: RepoType, key: str, value: str) -> str:
+    """The tag a facet's value stands for: models carry bare language codes."""
+    prefix = "" if (repo_type is RepoType.MODEL and key == "language") else _TAG_PREFIXES[key]
+    return (prefix + value).lower()
+
+
+def _has_tag(tag: str) -> ColumnElement[bool]:
+    return select(RepoTag.repo_id).where(RepoTag.repo_id == Repo.id, RepoTag.tag == tag).exists()
+
+
+def _conditions(
+    actor: Actor, query: ListQuery, found: Sequence[str] | None, *, without: str = ""
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [Repo.type == query.repo_type.value, visible_to(actor)]
+    if found is not None:
+        conditions.append(Repo.object_id.in_(found))
+    if query.author:
+        owner = select(Namespace.id).where(Namespace.name_key == name_key(query.author))
+        conditions.append(Repo.namespace_id.in_(owner))
+    if query.tag:
+        conditions.append(_has_tag(query.tag.lower()))
+    for key, value in query.filters.items():
+        if key == without:
+            continue
+        if _is_tag_facet(query.repo_type, key):
+            conditions.append(_has_tag(tag_of(query.repo_type, key, value)))
+        else:
+            conditions.append(_COLUMNS[key] == value)
+    return conditions
+
+
+def find_object_ids(db: Session, query: ListQuery) -> list[str] | None:
+    """Ids of repositories that match the words, best first; None where no words were given."""
+    if not query.text:
+        return None
+    hits = search(db, query.text, kinds=[query.repo_type.value], limit=MAX_FOUND)
+    return [hit.doc_key.removeprefix("repo:") for hit in hits]
+
+
+def list_repos(
+    db: Session, actor: Actor, query: ListQuery, found: Sequence[str] | None, cursor: str | None
+) -> Page[Repo]:
+    """One page in the order asked for; `found` comes from `find_object_ids`."""
+    conditions = _conditions(actor, query, found)
+    if query.order == "relevance":
+        return _by_relevance(db, conditions, found or [], cursor)
+    column = SORTS[query.order]
+    statement = select(Repo).where(*conditions)
+    after = decode_cursor(cursor, 2)
+    if after:
+        statement = statement.where(
+            tuple_(column, Repo.id) < (_mark(query.order, after[0]), _number(after[1]))
+        )
+    rows = list(db.scalars(statement.order_by(column.desc(), Repo.id.desc()).limit(PAGE_SIZE + 1)).unique())
+    if len(rows) <= PAGE_SIZE:
+        return Page(rows)
+    last = rows[PAGE_SIZE - 1]
+    value = getattr(last, column.key)
+    at = value.timestamp() if hasattr(value, "timestamp") else value
+    return Page(rows[:PAGE_SIZE], encode_cursor([at, last.id]))
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 2**62:
+        raise BadRequest("cursor is not one this server gave out: leave it out to start.")
+    return value
+
+
+def _mark(order: str, value: Any) -> Any:
+    number = _number(value)
+    if order not in ("updated", "created"):
+        return number
+    if not 0 <= number < 4_000_000_000:
+        raise BadRequest("cursor is not one this server gave out: leave it out to start.")
+    return clock.from_unix(number)
+
+
+def _by_relevance(
+    db: Session, conditions: list[ColumnElement[bool]], found: Sequence[str], cursor: str | None
+) -> Page[Repo]:
+    after = decode_cursor(cursor, 1)
+    start = int(_number(after[0])) if after else 0
+    rank = {object_id: place for place, object_id in enumerate(found)}
+    ids = list(db.execute(select(Repo.object_id, Repo.id).where(*conditions)))
+    ids.sort(key=lambda row: rank[row[0]])
+    chosen = [row[1] for row in ids[start : start + PAGE_SIZE]]
+    rows = {repo.id: repo for repo in db.scalars(select(Repo).where(Repo.id.in_(chosen))).unique()}
+    more = start + PAGE_SIZE < len(ids)
+    return Page([rows[id_] for id_ in chosen], encode_cursor([start + PAGE_SIZE]) if more else None, len(ids))
+
+
+def count_repos(db: Session, actor: Actor, query: ListQuery, found: Sequence[str] | None) -> int:
+    statement = select(func.count()).select_from(Repo).where(*_conditions(actor, query, found))
+    return db.scalar(statement) or 0
+
+
+def count_facet(
+    db: Session, actor: Actor, query: ListQuery, found: Sequence[str] | None, key: str, limit: int = 200
+) -> list[tuple[str, int]]:
+    """Values of a facet with the number of repositories each would leave, most first."""
+    conditions = _conditions(actor, query, found, without=key)
+    count = func.count()
+    if not _is_tag_facet(query.repo_type, key):
+        column = _COLUMNS[key]
+        statement = (
+            select(column, count)
+            .where(*conditions, column.is_not(None), column != "")
+            .group_by(column)
+            .order_by(count.desc(), column)
+            .limit(limit)
+        )
+        return [(value, number) for value, number in db.execute(statement)]
+    prefix = tag_of(query.repo_type, key, "")
+    matches = RepoTag.tag.like(f"{prefix}%") if prefix else func.length(RepoTag.tag) <= 3
+    rows = db.execute(
+        select(RepoTag.tag, count)
+        .join(Repo, Repo.id == RepoTag.repo_id)
+        .where(*conditions, matches)
+        .group_by(RepoTag.tag)
+        .order_by(count.desc(), RepoTag.tag)
+        .limit(limit)
+    )
+    return [(tag.removeprefix(prefix), number) for tag, number in rows]
+
+
+def list_recent(db: Session, actor: Actor, *, limit: int) -> list[Repo]:
+    """The latest changes among all types."""
+    statement = select(Repo).where(visible_to(actor)).order_by(Repo.updated_at.desc(), Repo.id.desc())
+    return list(db.scalars(statement.limit(limit)).unique())
+
+
+def list_trending(db: Session, actor: Actor, repo_type: RepoType, *, limit: int) -> list[Repo]:
+    statement = (
+        select(Repo)
+        .where(Repo.type == repo_type.value, visible_to(actor))
+        .order_by(Repo.trending_score.desc(), Repo.likes.desc(), Repo.updated_at.desc())
+    )
+    return list(db.scalars(statement.limit(limit)).unique())
+
+
+def list_mine(db: Session, actor: Actor, *, limit: int) -> list[Repo]:
+    """Repositories of the actor and of their organisations, the latest change first."""
+    statement = (
+        select(Repo)
+        .where(Repo.namespace_id.in_([actor.user_id, *actor.roles]), visible_to(actor))
+        .order_by(Repo.updated_at.desc(), Repo.id.desc())
+    )
+    return list(db.scalars(statement.limit(limit)).unique())
+
+
+def list_owned(
+    db: Session, actor: Actor, namespace_id: int, repo_type: RepoType, *, limit: int
+) -> list[Repo]:
+    statement = (
+        select(Repo)
+        .where(Repo.namespace_id == namespace_id, Repo.type == repo_type.value, visible_to(actor))
+        .order_by(Repo.updated_at.desc(), Repo.id.desc())
+    )
+    return list(db.scalars(statement.limit(limit)).unique())
+
+
+def count_by_type(db: Session, actor: Actor, namespace_id: int | None = None) -> dict[RepoType, int]:
+    """How many repositories of each type the actor may see, everywhere or in one namespace."""
+    statement = select(Repo.type, func.count()).where(visible_to(actor)).group_by(Repo.type)
+    if namespace_id is not None:
+        statement = statement.where(Repo.namespace_id == namespace_id)
+    counts = {RepoType(kind): count for kind, count in db.execute(statement)}
+    return {kind: counts.get(kind, 0) for kind in RepoType}
+
+
+def card_beginnings(db: Session, repo_ids: Iterable[int]) -> dict[int, str]:
+    """The beginning of each card's text, for a line of summary."""
+    statement = select(RepoFacts.repo_id, func.substr(RepoFacts.card_text, 1, _SUMMARY_CHARS)).where(
+        RepoFacts.repo_id.in_(list(repo_ids))
+    )
+    return {repo_id: text or "" for repo_id, text in db.execute(statement)}
+
+
+def list_by_object_id(db: Session, actor: Actor, object_ids: Sequence[str]) -> dict[str, Repo]:
+    statement = select(Repo).where(Repo.object_id.in_(object_ids), visible_to(actor))
+    return {repo.object_id: repo for repo in db.scalars(statement).unique()}
+
+
+def existing_names(db: Session, actor: Actor, repo_type: RepoType, names: Iterable[str]) -> set[str]:
+    """Which of `namespace/name` are repositories the actor may see; in lower case."""
+    wanted = {name.lower() for name in names}
+    if not wanted:
+        return set()
+    full = Namespace.name_key + "/" + Repo.name_key
+    statement = (
+        select(full)
+        .select_from(Repo)
+        .join(Namespace, Namespace.id == Repo.namespace_id)
+        .where(Repo.type == repo_type.value, full.in_(wanted), visible_to(actor))
+    )
+    return set(db.scalars(statement))
+
+
+def list_people(db: Session, text: str, *, limit: int) -> list[Namespace]:
+    """People and organisations whose name or full name begins with, or holds, the text."""
+    part = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")[:80]
+    statement = (
+        select(Namespace)
+        .where(
+            Namespace.name_key.like(f"%{part}%", escape="\\")
+            | func.lower(Namespace.fullname).like(f"%{part}%", escape="\\")
+        )
+        .order_by(func.length(Namespace.name_key), Namespace.name_key)
+        .limit(limit * 2)
+    )
+    found = db.scalars(statement).unique()
+    return [item for item in found if item.user is None or item.user.disabled_at is None][:limit]

@@ -1,0 +1,143 @@
+"""What every page below one repository shows: its name, state, tags and tabs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from llmos.features.accounts.actor import Actor
+from llmos.features.repos.likes import has_liked
+from llmos.features.repos.models import Repo
+from llmos.features.repos.pages.labels import (
+    KINDS,
+    TYPE_LABELS,
+    language_label,
+    library_label,
+    license_label,
+    task_label,
+)
+from llmos.features.repos.pages.routes import repo_href
+from llmos.features.repos.places import git_path
+from llmos.features.repos.policy import can_admin, can_write
+from llmos.infra.git.repository import default_branch, open_repo
+from llmos.infra.i18n import Locale, localize, translator
+from llmos.infra.runtime import Runtime
+from llmos.ui.filters import with_query
+from llmos.ui.views import Tab, Tag
+
+MAX_TAGS = 14
+_HIDDEN_TAGS = ("base_model:", "dataset:", "region:", "size_categories:", "task_ids:", "endpoints_compatible")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """`main` is the default branch, as one segment of an address `main_segment`."""
+
+    name: str
+    owner: str
+    base: str
+    href: str
+    kind: str
+    type_label: str
+    list_href: str
+    is_private: bool
+    is_gated: bool
+    is_disabled: bool
+    likes: int
+    has_liked: bool
+    is_signed_in: bool
+    can_write: bool
+    can_admin: bool
+    main: str
+    tags: list[Tag]
+    tabs: list[Tab]
+
+
+def repo_frame(
+    db: Session, rt: Runtime, actor: Actor, repo: Repo, locale: Locale, current: str = ""
+) -> Frame:
+    """The frame of a page; `current` is card, files, history or settings."""
+    may_admin = can_admin(actor, repo)
+    main = default_branch(open_repo(git_path(rt, repo)))
+    return Frame(
+        name=repo.repo_name,
+        owner=repo.namespace.name,
+        base=repo.name,
+        href=repo_href(repo),
+        kind=KINDS[repo.repo_type],
+        type_label=localize(TYPE_LABELS[repo.repo_type], locale),
+        list_href=f"/{repo.repo_type.plural}",
+        is_private=repo.is_private,
+        is_gated=bool(repo.gated),
+        is_disabled=repo.disabled,
+        likes=repo.likes,
+        has_liked=has_liked(db, actor, repo),
+        is_signed_in=actor.user_id is not None,
+        can_write=can_write(actor, repo),
+        can_admin=may_admin,
+        main=main,
+        tags=repo_tags(repo, locale),
+        tabs=_tabs(repo, main, locale, current, may_admin),
+    )
+
+
+def _tabs(repo: Repo, main: str, locale: Locale, current: str, may_admin: bool) -> list[Tab]:
+    _ = translator(locale).gettext
+    href = repo_href(repo)
+    rev = main.replace("/", "%2F")
+    tabs = [
+        Tab(_("Card"), href, "book-open", is_current=current == "card"),
+        Tab(_("Files"), f"{href}/tree/{rev}", "folder", is_current=current == "files"),
+        Tab(_("History"), f"{href}/commits/{rev}", "history", is_current=current == "history"),
+    ]
+    if may_admin:
+        tabs.append(Tab(_("Settings"), f"{href}/settings", "settings", is_current=current == "settings"))
+    return tabs
+
+
+def repo_tags(repo: Repo, locale: Locale) -> list[Tag]:
+    """What one can filter by: task, library, languages, licence first, then the author's own tags."""
+    target = f"/{repo.repo_type.plural}"
+    first: list[Tag] = []
+    seen: set[str] = set()
+    if repo.pipeline_tag:
+        seen.add(repo.pipeline_tag)
+        href = with_query(target, {"task": repo.pipeline_tag})
+        first.append(Tag(task_label(repo.pipeline_tag, locale), href, "layers"))
+    if repo.library_name:
+        seen.add(repo.library_name)
+        first.append(
+            Tag(
+                library_label(repo.library_name),
+                with_query(target, {"library": repo.library_name}),
+                "package",
+            )
+        )
+    rest = [
+        _tag(tag, target, locale) for tag in repo.tags if tag not in seen and not tag.startswith(_HIDDEN_TAGS)
+    ]
+    if repo.license:
+        first.append(Tag(license_label(repo.license), with_query(target, {"license": repo.license}), "scale"))
+    shown = {tag.label for tag in first}
+    return (first + [tag for tag in rest if tag is not None and tag.label not in shown])[:MAX_TAGS]
+
+
+def _tag(tag: str, target: str, locale: Locale) -> Tag | None:
+    head, colon, value = tag.partition(":")
+    if not colon:
+        name = language_label(tag, locale) if len(tag) <= 3 else None
+        key = {"language": tag} if name else {"tag": tag}
+        return Tag(name or tag, with_query(target, key), "languages" if name else "tag")
+    if head == "license":
+        return None
+    if head == "language":
+        return Tag(
+            language_label(value, locale) or value, with_query(target, {"language": value}), "languages"
+        )
+    if head == "task_categories":
+        return Tag(task_label(value, locale), with_query(target, {"task": value}), "layers")
+    if head == "arxiv":
+        return Tag(f"arXiv {value}", f"https://arxiv.org/abs/{value}", "file-text")
+    icon = {"format": "file", "modality": "image", "library": "package"}.get(head, "tag")
+    return Tag(value, with_query(target, {"tag": tag}), icon)

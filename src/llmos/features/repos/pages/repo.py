@@ -1,0 +1,128 @@
+"""The front page of a repository: its card, its facts, how to use it; liking it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from sqlalchemy.orm import Session
+
+from llmos.core.errors import Forbidden
+from llmos.features.accounts.actor import Actor
+from llmos.features.auth.edge import ActorDep
+from llmos.features.auth.page_context import (
+    PageForm,
+    redirect_page,
+    redirect_to_login,
+    render_page,
+    request_locale,
+)
+from llmos.features.repos.cards.facts import card_facts
+from llmos.features.repos.gating import ask_access, form_fields, get_request
+from llmos.features.repos.likes import has_liked, like_repo, unlike_repo
+from llmos.features.repos.models import Repo, RepoFacts
+from llmos.features.repos.pages.facts_box import evaluation_rows, facts_box
+from llmos.features.repos.pages.frame import repo_frame
+from llmos.features.repos.pages.routes import RepoRoutes, file_href, page_repo, repo_href
+from llmos.features.repos.pages.snippets import first_steps, usage_snippets
+from llmos.features.repos.pages.views import summary_of
+from llmos.features.repos.policy import check_content
+from llmos.infra.i18n import lazy
+from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.urls import base_url
+from llmos.ui.markdown import render_markdown
+
+routes = RepoRoutes()
+
+
+@routes.get("")
+def card_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> Response:
+    repo = page_repo(request, db, actor)
+    locale = request_locale(request, actor)
+    facts = db.get(RepoFacts, repo.id) or RepoFacts(
+        repo_id=repo.id, card={}, card_text="", siblings=[], extra={}
+    )
+    frame = repo_frame(db, rt, actor, repo, locale, "card")
+    address = base_url(request, rt.settings)
+    context: dict[str, Any] = {
+        "frame": frame,
+        "card": _render_card(repo, facts, frame.main),
+        "summary": summary_of(facts.card_text, 160),
+        "facts": facts_box(db, actor, repo, facts, locale, frame.main),
+        "evaluations": evaluation_rows(facts, locale),
+        "snippets": usage_snippets(repo, facts, address),
+        "first_steps": first_steps(repo, address, actor.name),
+        "gate": gate_of(db, actor, repo),
+        "edit_href": file_href(repo, "edit", frame.main, "README.md"),
+    }
+    return render_page(request, actor, "repos/card.html", context)
+
+
+def _render_card(repo: Repo, facts: RepoFacts, main: str) -> Any:
+    if not facts.card_text.strip():
+        return None
+    return render_markdown(
+        facts.card_text,
+        base_url_for_links=file_href(repo, "blob", main) + "/",
+        image_base=file_href(repo, "resolve", main) + "/",
+    )
+
+
+def gate_of(db: Session, actor: Actor, repo: Repo) -> dict[str, Any] | None:
+    """The access form of a gated repository; None for who may read its content."""
+    if not repo.gated:
+        return None
+    try:
+        check_content(db, actor, repo)
+    except Forbidden:
+        facts = db.get(RepoFacts, repo.id)
+        known = get_request(db, repo, actor.user_id)
+        form = card_facts(facts.card if facts else {}, repo.type).gated_form
+        return {
+            "mode": repo.gated,
+            "status": known.status if known else "",
+            "reason": known.rejection_reason if known else None,
+            "form": form,
+            "prompt": render_markdown(form.prompt).html if form.prompt else "",
+            "fields": [_gate_field(*item) for item in form_fields(db, repo).items()],
+            "action": f"{repo_href(repo)}/access",
+        }
+    return None
+
+
+def _gate_field(name: str, kind: Any) -> dict[str, Any]:
+    kind_name = kind.get("type", "text") if isinstance(kind, dict) else str(kind)
+    options = [
+        str(option.get("value", option.get("label", ""))) if isinstance(option, dict) else str(option)
+        for option in (kind.get("options") or [] if isinstance(kind, dict) else [])
+    ]
+    return {"name": name, "kind": kind_name, "options": options}
+
+
+@routes.post("/access")
+def post_access(request: Request, db: WriteDb, actor: ActorDep, form: PageForm) -> Response:
+    """Ask for the content of a gated repository."""
+    repo = page_repo(request, db, actor)
+    if actor.user_id is None:
+        return redirect_to_login(request)
+    answers = {name: form.text(f"field:{name}") for name in form_fields(db, repo)}
+    asked = ask_access(db, actor, repo, answers)
+    if asked.status == "accepted":
+        message = lazy("You now have access to %(name)s.", name=repo.repo_name)
+    else:
+        message = lazy("Your request was sent to the authors of %(name)s.", name=repo.repo_name)
+    return redirect_page(request, repo_href(repo), message)
+
+
+@routes.post("/like")
+def post_like(request: Request, db: WriteDb, actor: ActorDep, form: PageForm) -> Response:
+    """Like, or take the like back."""
+    repo = page_repo(request, db, actor)
+    if actor.user_id is None:
+        return redirect_to_login(request)
+    if has_liked(db, actor, repo):
+        unlike_repo(db, actor, repo)
+    else:
+        like_repo(db, actor, repo)
+    return redirect_page(request, repo_href(repo))
