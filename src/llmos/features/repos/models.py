@@ -24,7 +24,7 @@ class Repo(Base):
     __tablename__ = "repos"
     __table_args__ = (
         UniqueConstraint("type", "namespace_id", "name_key"),
-        Index("ix_repos_type_visibility_updated", "type", "visibility", "updated_at", "id"),
+        Index("ix_repos_type_updated", "type", "updated_at", "id"),
         Index("ix_repos_type_downloads", "type", "downloads", "id"),
         Index("ix_repos_type_likes", "type", "likes", "id"),
         Index("ix_repos_type_trending", "type", "trending_score", "id"),
