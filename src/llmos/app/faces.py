@@ -37,8 +37,8 @@ def face_of(request: Request) -> str:
 
 
 def header_text(text: str) -> str:
-    """A message fit for a header: one line of printable latin-1."""
-    return " ".join(text.split()).encode("latin-1", "replace").decode("latin-1")[:1000]
+    """A message fit for a header: one line of ASCII, as clients disagree about anything else."""
+    return " ".join(text.split()).encode("ascii", "replace").decode()[:1000]
 
 
 def hub_headers(error: LlmosError) -> dict[str, str]:
