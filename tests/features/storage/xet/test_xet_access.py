@@ -1,0 +1,153 @@
+"""Tokens, links and who reaches which file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from features.storage.xet.conftest import Made, Store, make_file
+from llmos.infra.runtime import Runtime
+from llmos.protocols.xet.tokens import GRACE_S
+
+MakeRepo = Callable[..., str]
+
+
+@pytest.fixture
+def repo(make_repo: MakeRepo) -> str:
+    return make_repo("ada", "tiny-llm", private=True)
+
+
+@pytest.fixture
+def made(store: Store, repo: str) -> Made:
+    """A file that ada has uploaded to her private repository."""
+    file = make_file(1)
+    assert store.upload(store.token("ada", repo), file)[0] == 200
+    return file
+
+
+def data_link(store: Store, made: Made, token: str, **headers: str) -> str:
+    status, body = store.get(f"/v2/reconstructions/{made.file_hash}", token, **headers)
+    assert status == 200
+    url: str = json.loads(body)["xorbs"][made.xorb_hash][0]["url"]
+    return url
+
+
+@pytest.mark.parametrize("person", ["grace", None])
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_tokens_of_a_private_repository(store: Store, repo: str, person: str | None, kind: str) -> None:
+    headers = {"Authorization": f"Bearer {store.tokens[person]}"} if person else {}
+    answer = store.http.get(f"/api/models/{repo}/xet-{kind}-token/main", headers=headers)
+    assert answer.status_code == (404 if person else 401)
+    assert answer.headers["X-Error-Code"] == "RepoNotFound"
+
+
+def test_reader_of_a_public_repository_may_only_bring_pull_requests(
+    store: Store, make_repo: MakeRepo
+) -> None:
+    name = make_repo("ada", "open")
+    answer = store.http.get(f"/api/models/{name}/xet-read-token/main")
+    assert answer.status_code == 200
+    assert store.http.get(f"/api/models/{name}/xet-write-token/main").status_code == 401
+    for address in (f"/api/models/{name}/xet-write-token/None?create_pr=1",):
+        headers = {"Authorization": f"Bearer {store.tokens['grace']}"}
+        assert store.http.get(address, headers=headers).status_code == 200
+
+
+def test_outsider_does_not_learn_what_the_namespace_has(
+    store: Store, made: Made, make_repo: MakeRepo
+) -> None:
+    token = store.token("grace", make_repo("ada", "open"))
+    assert store.post(f"/v1/xorb-grants/default/{made.xorb_hash}", token)[0] == 404
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b", "é.é"])
+def test_forged_tokens(store: Store, made: Made, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}".encode()}
+    for method, path in [("GET", f"/v1/reconstructions/{made.file_hash}"), ("POST", "/v1/shards")]:
+        assert store.http.request(method, f"/cas{path}", headers=headers).status_code == 401
+
+
+def test_expired_token_has_a_grace(store: Store, made: Made, rt: Runtime) -> None:
+    payload = {"r": 1, "s": None}
+    late = rt.signer.sign("xet token", payload, ttl_s=-GRACE_S + 60)
+    assert store.get(f"/v1/reconstructions/{made.file_hash}", late)[0] == 200
+    expired = rt.signer.sign("xet token", payload, ttl_s=-GRACE_S - 60)
+    assert store.get(f"/v1/reconstructions/{made.file_hash}", expired)[0] == 401
+
+
+def test_token_of_another_repository(store: Store, made: Made, make_repo: MakeRepo) -> None:
+    other = store.token("ada", make_repo("ada", "other"))
+    assert store.get(f"/v1/reconstructions/{made.file_hash}", other)[0] == 404
+
+
+def test_read_token_cannot_write(store: Store, made: Made, repo: str) -> None:
+    token = store.token("ada", repo, "read")
+    assert store.get(f"/v1/reconstructions/{made.file_hash}", token)[0] == 200
+    assert store.post(f"/v1/xorbs/default/{made.xorb_hash}", token, made.xorb)[0] == 403
+    assert store.post("/v1/shards", token, made.shard())[0] == 403
+    assert store.post(f"/v1/xorb-grants/default/{made.xorb_hash}", token)[0] == 403
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_reconstruction_ranges(store: Store, made: Made, repo: str, version: str) -> None:
+    token = store.token("ada", repo, "read")
+    path = f"/{version}/reconstructions/{made.file_hash}"
+    status, body = store.get(path, token, Range="bytes=20000-40000")
+    plan = json.loads(body)
+    assert (status, plan["offset_into_first_range"]) == (200, 20000 - 16384)
+    assert plan["terms"] == [
+        {"hash": made.xorb_hash, "unpacked_length": 32768, "range": {"start": 1, "end": 3}}
+    ]
+    assert store.get(path, token, Range=f"bytes={len(made.data)}-{len(made.data) + 5}")[0] == 416
+    assert store.get(path, token, Range=f"bytes=0-{2**40}")[0] == 200
+    assert store.get(f"/{version}/reconstructions/nonsense", token)[0] == 400
+
+
+def test_data_link_opens_exactly_its_range(store: Store, made: Made, repo: str) -> None:
+    token = store.token("ada", repo, "read")
+    url = data_link(store, made, token, Range="bytes=0-10")
+    records = made.parsed.records
+    end = records[0].packed_offset + records[0].packed_size
+    answer = store.http.get(url, headers={"Range": f"bytes=0-{end - 1}"})
+    assert (answer.status_code, answer.content) == (206, made.xorb[:end])
+    assert answer.headers["content-range"] == f"bytes 0-{end - 1}/{len(made.xorb)}"
+    for asked in (f"bytes=0-{end}", f"bytes={end}-{end + 5}", "bytes=-1", None):
+        headers = {"Range": asked} if asked else {}
+        assert store.http.get(url, headers=headers).status_code == 416
+
+
+def test_forged_data_links(store: Store, made: Made, repo: str, rt: Runtime) -> None:
+    other = make_file(2)
+    token = store.token("ada", repo)
+    assert store.upload(token, other)[0] == 200
+    url = data_link(store, made, token)
+    signed = url.split("?t=")[1]
+    payload = {"x": made.xorb_hash, "l": "0" * 12, "a": 0, "b": 10}
+    for forged in (
+        url.replace(made.xorb_hash, other.xorb_hash),
+        url.split("?")[0],
+        re.sub(r"\?t=.", "?t=_", url),
+        f"{url[:-1]}{'A' if url[-1] != 'A' else 'B'}",
+        url.replace(signed, token),
+        url.replace(signed, rt.signer.sign("xet data", payload, ttl_s=-1)),
+    ):
+        assert store.http.get(forged, headers={"Range": "bytes=0-9"}).status_code == 403
+
+
+def test_address_changes_after_a_restore(store: Store, made: Made, repo: str, rt: Runtime) -> None:
+    headers = {"Authorization": f"Bearer {store.tokens['ada']}"}
+    (rt.settings.home / "cas_epoch").write_text("b2\n")
+    answer = store.http.get(f"/api/models/{repo}/xet-read-token/main", headers=headers).json()
+    assert answer["casUrl"].endswith("/cas/e/b2")
+    token = answer["accessToken"]
+    assert store.get(f"/v1/reconstructions/{made.file_hash}", token)[0] == 409
+    assert store.get(f"/e/b2/v1/reconstructions/{made.file_hash}", token)[0] == 200
+
+
+def test_telemetry_and_buckets(store: Store) -> None:
+    assert store.http.post("/v1/telemetry", json={}).status_code == 204
+    assert store.http.post("/cas/v1/telemetry", json={}).status_code == 204
+    assert store.http.get("/api/buckets/ada/things").status_code == 501
