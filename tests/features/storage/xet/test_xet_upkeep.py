@@ -1,0 +1,223 @@
+"""Damage is found and never served, healing works, and only what is unused goes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from features.storage.xet.conftest import CHUNK_BYTES, Made, Store, make_file, object_path
+from llmos.core import clock
+from llmos.features.auth.credentials import actor_for_token
+from llmos.features.repos.lifecycle import delete_repo
+from llmos.features.repos.models import Repo
+from llmos.features.repos.xet_claims import collect_unclaimed, referenced_files
+from llmos.features.storage.xet.gc import collect_xet, plan_xet_gc
+from llmos.features.storage.xet.hot import get_hot_path, keep_hot, make_room
+from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb, XetXorbScope
+from llmos.features.storage.xet.reading import stream_file
+from llmos.features.storage.xet.scrub import scrub
+from llmos.features.storage.xet.tables import XetQuarantined
+from llmos.infra.runtime import Runtime
+from llmos.infra.xet.xorb import build_xorb
+
+MakeRepo = Callable[..., str]
+NOW = timedelta(0)
+
+
+@pytest.fixture
+def repo(make_repo: MakeRepo) -> str:
+    return make_repo("ada", "tiny-llm")
+
+
+@pytest.fixture
+def token(store: Store, repo: str) -> str:
+    return store.token("ada", repo)
+
+
+@pytest.fixture
+def made(store: Store, token: str) -> Made:
+    file = make_file(1, scheme=0)
+    assert store.upload(token, file)[0] == 200
+    return file
+
+
+def flip_byte(rt: Runtime, made: Made, offset: int) -> None:
+    path = object_path(rt, made.xorb_hash)
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def age(rt: Runtime, days: float) -> None:
+    """Everything stored was last touched so many days ago."""
+    then = clock.now() - timedelta(days=days)
+    with rt.database.writing() as db:
+        db.execute(update(XetXorb).values(touched_at=then))
+        db.execute(update(XetFile).values(touched_at=then))
+
+
+def count(rt: Runtime, table: type) -> int:
+    with rt.database.reading() as db:
+        return db.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_scrub_finds_a_flipped_byte_and_withdraws_it(
+    store: Store, rt: Runtime, token: str, made: Made
+) -> None:
+    assert scrub(rt, every=NOW).damaged == []
+    _, body = store.get(f"/v2/reconstructions/{made.file_hash}", token)
+    url = json.loads(body)["xorbs"][made.xorb_hash][0]["url"]
+    flip_byte(rt, made, 5000)
+    assert scrub(rt, every=timedelta(days=1)).xorb_count == 0  # read lately
+    assert scrub(rt, every=NOW).damaged == [made.xorb_hash]
+    assert store.get(f"/v2/reconstructions/{made.file_hash}", token)[0] == 403
+    assert store.http.get(url, headers={"Range": "bytes=0-9"}).status_code == 404
+    with pytest.raises(XetQuarantined):
+        next(stream_file(rt, made.file_hash))
+    assert len(list(rt.objects.list("quarantine"))) == 1
+
+
+def test_lost_object_is_found(rt: Runtime, made: Made) -> None:
+    object_path(rt, made.xorb_hash).unlink()
+    assert scrub(rt, every=NOW).damaged == [made.xorb_hash]
+
+
+def test_reading_never_gives_out_a_flipped_byte(rt: Runtime, made: Made) -> None:
+    flip_byte(rt, made, 3 * (CHUNK_BYTES + 8) + 100)
+    with pytest.raises(XetQuarantined):
+        list(stream_file(rt, made.file_hash, 3 * CHUNK_BYTES, 4 * CHUNK_BYTES))
+    with pytest.raises(XetQuarantined):
+        list(stream_file(rt, made.file_hash, 0, 10))
+    assert get_hot_path(rt, made.file_hash, len(made.data)) is None
+
+
+def test_uploading_again_heals(store: Store, rt: Runtime, token: str, made: Made) -> None:
+    flip_byte(rt, made, 5000)
+    scrub(rt, every=NOW)
+    assert store.post(f"/v1/xorb-grants/default/{made.xorb_hash}", token)[0] == 404
+    assert store.upload(token, made)[0] == 200
+    assert b"".join(stream_file(rt, made.file_hash)) == made.data
+
+
+def test_same_chunks_packed_otherwise_heal_too(store: Store, rt: Runtime, token: str, made: Made) -> None:
+    flip_byte(rt, made, 5000)
+    scrub(rt, every=NOW)
+    chunks = [made.data[i : i + CHUNK_BYTES] for i in range(0, len(made.data), CHUNK_BYTES)]
+    packed, parsed = build_xorb(chunks, 2)
+    assert parsed.xorb_hash == made.parsed.xorb_hash
+    assert packed != made.xorb
+    assert store.post(f"/v1/xorbs/default/{made.xorb_hash}", token, packed)[0] == 200
+    assert b"".join(stream_file(rt, made.file_hash)) == made.data
+
+
+def test_upload_beside_a_whole_xorb_changes_nothing(
+    store: Store, rt: Runtime, token: str, made: Made
+) -> None:
+    chunks = [made.data[i : i + CHUNK_BYTES] for i in range(0, len(made.data), CHUNK_BYTES)]
+    packed, _ = build_xorb(chunks, 1)
+    assert store.post(f"/v1/xorbs/default/{made.xorb_hash}", token, packed)[1] == '{"was_inserted":false}'
+    assert object_path(rt, made.xorb_hash).read_bytes() == made.xorb
+    assert len(list(rt.objects.list("xorbs"))) == 1
+
+
+def test_whole_read_leaves_a_hot_copy(rt: Runtime, made: Made) -> None:
+    assert b"".join(stream_file(rt, made.file_hash, 0, 100)) == made.data[:100]
+    assert get_hot_path(rt, made.file_hash, len(made.data)) is None
+    assert b"".join(stream_file(rt, made.file_hash)) == made.data
+    path = get_hot_path(rt, made.file_hash, len(made.data))
+    assert path is not None
+    assert path.read_bytes() == made.data
+    make_room(rt, 0, limit_bytes=0)
+    assert not path.exists()
+
+
+def test_broken_off_read_leaves_no_copy(rt: Runtime, made: Made) -> None:
+    stream = stream_file(rt, made.file_hash)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert not [path for path in (rt.settings.home / "cache").rglob("*") if path.is_file()]
+
+
+def test_hot_copies_stay_within_their_limit(rt: Runtime) -> None:
+    for number in range(6):
+        list(keep_hot(rt, f"{number:064x}", 100, iter([bytes(100)]), limit_bytes=350))
+    held = [path for path in (rt.settings.home / "cache").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in held) <= 350
+    list(keep_hot(rt, "f" * 64, 400, iter([bytes(400)]), limit_bytes=350))
+    assert get_hot_path(rt, "f" * 64, 400) is None
+
+
+def remove_repo(store: Store, rt: Runtime) -> None:
+    with rt.database.writing() as db:
+        actor = actor_for_token(db, store.tokens["ada"])
+        delete_repo(db, actor, db.scalars(select(Repo)).unique().one())
+
+
+def test_claimed_files_stay_for_ever(rt: Runtime, made: Made) -> None:
+    age(rt, 1000)
+    plan = plan_xet_gc(rt, referenced_files)
+    assert (plan.files, plan.marked, plan.removed) == ([], [], [])
+
+
+def test_unclaimed_bytes_go_after_the_grace_in_two_steps(store: Store, rt: Runtime, made: Made) -> None:
+    age(rt, 1000)
+    remove_repo(store, rt)
+    collect_unclaimed(rt)
+    assert (count(rt, XetFile), count(rt, XetXorb)) == (1, 1)  # the grace begins with the deletion
+    age(rt, rt.settings.gc_grace_days + 1)
+    assert collect_unclaimed(rt) == 0  # marked
+    assert (count(rt, XetFile), count(rt, XetDedupChunk)) == (0, 0)
+    collect_unclaimed(rt)
+    assert collect_unclaimed(rt) == 0
+    assert object_path(rt, made.xorb_hash).exists()
+    with rt.database.writing() as db:
+        db.execute(update(XetXorb).values(doomed_at=clock.now() - timedelta(days=2)))
+    assert plan_xet_gc(rt, referenced_files).removed == [made.xorb_hash]
+    assert collect_unclaimed(rt) == len(made.xorb)
+    assert (count(rt, XetXorb), count(rt, XetXorbScope)) == (0, 0)
+    assert not list(rt.objects.list("xorbs"))
+
+
+def test_touch_takes_a_marked_xorb_back(store: Store, rt: Runtime, made: Made, make_repo: MakeRepo) -> None:
+    age(rt, 1000)
+    remove_repo(store, rt)
+    age(rt, 1000)
+    collect_unclaimed(rt)
+    token = store.token("ada", make_repo("ada", "second"))
+    assert store.post("/v1/shards", token, made.shard())[0] == 200  # from the client's memory, without xorbs
+    with rt.database.writing() as db:
+        assert db.get_one(XetXorb, made.xorb_hash).doomed_at is None
+    age(rt, 1000)
+    collect_unclaimed(rt)
+    assert b"".join(stream_file(rt, made.file_hash)) == made.data
+
+
+def test_stale_plan_spares_what_was_touched_since(store: Store, rt: Runtime, token: str) -> None:
+    lone = make_file(3)
+    assert store.post(f"/v1/xorbs/default/{lone.xorb_hash}", token, lone.xorb)[0] == 200
+    age(rt, 1000)
+    collect_xet(rt, plan_xet_gc(rt, referenced_files), referenced_files)
+    with rt.database.writing() as db:
+        db.execute(update(XetXorb).values(doomed_at=clock.now() - timedelta(days=2)))
+    plan = plan_xet_gc(rt, referenced_files)
+    assert plan.removed == [lone.xorb_hash]
+    assert store.upload(token, lone)[0] == 200
+    assert collect_xet(rt, plan, referenced_files) == 0
+    assert b"".join(stream_file(rt, lone.file_hash)) == lone.data
+
+
+def test_strays_of_a_crash_go(rt: Runtime, made: Made) -> None:
+
+    rt.objects.put_bytes(f"xorbs/aa/{'a' * 64}.{'0' * 12}", b"lost")
+    assert plan_xet_gc(rt, referenced_files).stray_keys == []  # it may be arriving just now
+    for meta in rt.objects.list("xorbs"):
+        path = rt.objects.local_path(meta.key)
+        assert path is not None
+        os.utime(path, (0, 0))
+    assert collect_unclaimed(rt) == 4
+    assert object_path(rt, made.xorb_hash).exists()
