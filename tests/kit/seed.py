@@ -29,7 +29,7 @@ model-index:
 ---
 # Tiny LLM
 
-A **124 M parameter** language model that fits on a laptop and into a lesson: every line of its
+A **10 M parameter** language model that fits on a laptop and into a lesson: every line of its
 training code is meant to be read. It speaks English and a fair amount of Chinese.
 
 > [!NOTE]
@@ -68,11 +68,11 @@ with a context of $T = 1024$ tokens. Attention is causal: each token sees itself
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
-    "hidden_size": 64,
-    "intermediate_size": 172,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 4,
-    "vocab_size": 2048,
+    "hidden_size": 256,
+    "intermediate_size": 688,
+    "num_attention_heads": 8,
+    "num_hidden_layers": 8,
+    "vocab_size": 16384,
     "max_position_embeddings": 1024,
     "torch_dtype": "bfloat16",
 }
@@ -179,17 +179,17 @@ A fused causal attention kernel in Triton, with a plain PyTorch version beside i
 """
 
 
-def weights() -> bytes:
+def weights(width: int = 256, layers: int = 8) -> bytes:
     """A small but complete set of weights in safetensors form, written by hand."""
-    width, vocabulary, layers = 64, 2048, 4
+    vocabulary, inner = 16384, width * 43 // 16
     shapes: dict[str, list[int]] = {"model.embed_tokens.weight": [vocabulary, width]}
     for layer in range(layers):
         prefix = f"model.layers.{layer}."
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
             shapes[f"{prefix}self_attn.{name}.weight"] = [width, width]
-        shapes[f"{prefix}mlp.gate_proj.weight"] = [172, width]
-        shapes[f"{prefix}mlp.up_proj.weight"] = [172, width]
-        shapes[f"{prefix}mlp.down_proj.weight"] = [width, 172]
+        shapes[f"{prefix}mlp.gate_proj.weight"] = [inner, width]
+        shapes[f"{prefix}mlp.up_proj.weight"] = [inner, width]
+        shapes[f"{prefix}mlp.down_proj.weight"] = [width, inner]
         shapes[f"{prefix}input_layernorm.weight"] = [width]
     shapes["model.norm.weight"] = [width]
     header: dict[str, Any] = {"__metadata__": {"format": "pt", "trained_on": "news-zh"}}
@@ -201,7 +201,11 @@ def weights() -> bytes:
         header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [position, position + size]}
         position += size
     text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + bytes(i * 37 % 251 for i in range(position))
+    return (
+        len(text).to_bytes(8, "little")
+        + text
+        + (bytes(i * 37 % 251 for i in range(251)) * (position // 251 + 1))[:position]
+    )
 
 
 def parquet() -> bytes:
@@ -223,7 +227,7 @@ def parquet() -> bytes:
 
 def seed(endpoint: str, tokens: dict[str, str]) -> None:
     """Fill an instance that has ada, grace and the organisation lab."""
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi, get_session
 
     ada, grace = (HfApi(endpoint=endpoint, token=tokens[name]) for name in ("ada", "grace"))
 
@@ -239,7 +243,9 @@ def seed(endpoint: str, tokens: dict[str, str]) -> None:
     lines = "".join(
         json.dumps({"title": title, "topic": topic}, ensure_ascii=False) + "\n" for title, topic in HEADLINES
     )
-    put(grace, "grace/news-zh", "dataset", {"README.md": DATASET_CARD, "sample.csv": csv}, "Describe the data")
+    put(
+        grace, "grace/news-zh", "dataset", {"README.md": DATASET_CARD, "sample.csv": csv}, "Describe the data"
+    )
     put(
         grace, "grace/news-zh", "dataset", {"data/train.parquet": parquet(), "data/sample.jsonl": lines}, "Add the headlines"
     )  # fmt: skip
@@ -250,20 +256,46 @@ def seed(endpoint: str, tokens: dict[str, str]) -> None:
         ada, "ada/tiny-llm", "model",
         {"config.json": json.dumps(CONFIG, indent=2) + "\n", "model.safetensors": weights()}, "Add the first checkpoint",
     )  # fmt: skip
-    put(ada, "ada/tiny-llm", "model", {"training/train.py": TRAIN, "training/recipe.yaml": "layers: 4\nheads: 4\nwidth: 64\n"}, "Show how it was trained")
-    put(ada, "ada/tiny-llm", "model", {"README.md": MODEL_CARD, "training/recipe.yaml": "layers: 4\nheads: 4\nwidth: 64\nsteps: 12000\n"}, "Write the card")
+    put(
+        ada,
+        "ada/tiny-llm",
+        "model",
+        {"training/train.py": TRAIN, "training/recipe.yaml": "layers: 4\nheads: 4\nwidth: 64\n"},
+        "Show how it was trained",
+    )
+    put(
+        ada,
+        "ada/tiny-llm",
+        "model",
+        {"README.md": MODEL_CARD, "training/recipe.yaml": "layers: 4\nheads: 4\nwidth: 64\nsteps: 12000\n"},
+        "Write the card",
+    )
     ada.create_tag("ada/tiny-llm", tag="v1.0", tag_message="First release")
     ada.create_branch("ada/tiny-llm", branch="longer-context")
 
-    small = {"config.json": json.dumps(CONFIG, indent=2), "model.safetensors": weights()}
+    small = {"config.json": json.dumps(CONFIG, indent=2), "model.safetensors": weights(64, 4)}
     cards = [
-        (ada, "ada/tiny-llm-chat", "text-generation", "ada/tiny-llm", "A tiny model that answers politely, tuned on forty thousand dialogues."),
+        (
+            ada,
+            "ada/tiny-llm-chat",
+            "text-generation",
+            "ada/tiny-llm",
+            "A tiny model that answers politely, tuned on forty thousand dialogues.",
+        ),
         (grace, "grace/tiny-summary-zh", "summarization", "ada/tiny-llm", "把一篇新闻压缩成一句话的小模型。"),
-        (ada, "lab/tiny-embed", "sentence-similarity", "", "Sentence vectors of 64 numbers, for search on small machines."),
+        (
+            ada,
+            "lab/tiny-embed",
+            "sentence-similarity",
+            "",
+            "Sentence vectors of 64 numbers, for search on small machines.",
+        ),
     ]
     for api, name, task, base, text in cards:
         api.create_repo(name, exist_ok=True)
-        head = f"---\nlicense: mit\nlanguage: [en, zh]\npipeline_tag: {task}\n" + (f"base_model: {base}\n" if base else "")
+        head = f"---\nlicense: mit\nlanguage: [en, zh]\npipeline_tag: {task}\n" + (
+            f"base_model: {base}\n" if base else ""
+        )
         put(api, name, "model", {"README.md": f"{head}---\n# {name}\n\n{text}\n", **small}, "Publish")
 
     grace.create_repo("grace/dialogues", repo_type="dataset", exist_ok=True)
@@ -277,8 +309,13 @@ def seed(endpoint: str, tokens: dict[str, str]) -> None:
     ada.create_repo("lab/fast-attention", repo_type="kernel", exist_ok=True)
     put(ada, "lab/fast-attention", "kernel", {"README.md": TOOL_CARD, "attention.py": TRAIN}, "Publish")
     ada.create_repo("ada/notebook", private=True, exist_ok=True)
-    for api in (ada, grace):
-        api.like("ada/tiny-llm") if hasattr(api, "like") else None
+    for token in tokens.values():
+        for repo in ("models/ada/tiny-llm", "datasets/grace/news-zh", "spaces/lab/attention-drawn"):
+            get_session().post(
+                f"{endpoint}/api/{repo}/like", headers={"authorization": f"Bearer {token}"}
+            ).raise_for_status()
+    for _ in range(7):
+        get_session().get(f"{endpoint}/ada/tiny-llm/resolve/main/config.json").raise_for_status()
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from llmos.ui.filters import with_query
 from llmos.ui.views import Tab, Tag
 
 MAX_TAGS = 14
-_HIDDEN_TAGS = ("base_model:", "dataset:", "region:", "size_categories:", "task_ids:", "endpoints_compatible")
+_HIDDEN_TAGS = ("base_model:", "dataset:", "region:", "size_categories:", "task_ids:", "model-index")
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ TYPE_ICONS = {
     RepoType.SPACE: "app-window",
     RepoType.KERNEL: "wrench",
 }
+SDK_LABELS = {"static": "HTML", "gradio": "Gradio", "streamlit": "Streamlit", "docker": "Docker"}
 _BABEL = {"en": BabelLocale("en"), "zh": BabelLocale("zh", script="Hans")}
 
 
@@ -105,7 +106,7 @@ def language_label(code: str, locale: Locale) -> str | None:
 
 
 def license_label(license_id: str) -> str:
-    return LICENSES.get(license_id, license_id)
+    return LICENSES.get(license_id, license_id).replace(" License", "")
 
 
 def library_label(library: str) -> str:

@@ -26,6 +26,7 @@ from llmos.features.repos.page_queries import (
     list_repos,
 )
 from llmos.features.repos.pages.labels import (
+    SDK_LABELS,
     TYPE_ICONS,
     TYPE_LABELS,
     language_label,
@@ -192,16 +193,12 @@ def _label(key: str, value: str, locale: Locale) -> str | None:
         return task_label(value, locale)
     if key == "language":
         return language_label(value, locale)
-    if key == "library":
-        return library_label(value)
-    if key == "license":
-        return license_label(value)
-    if key == "visibility":
-        return {"public": _("Public"), "private": _("Private"), "protected": _("Protected")}.get(value, value)
     if key == "size":
         return value.upper().replace("N<", "< ").replace("N>", "> ").replace("<< ", " – ").replace("<", " – ")
-    if key == "sdk":
-        return {"static": "HTML", "gradio": "Gradio", "streamlit": "Streamlit", "docker": "Docker"}.get(
-            value, value
-        )
-    return value
+    words = {
+        "library": library_label(value),
+        "license": license_label(value),
+        "visibility": {"public": _("Public"), "private": _("Private"), "protected": _("Protected")}.get(value),
+        "sdk": SDK_LABELS.get(value),
+    }
+    return words.get(key) or value

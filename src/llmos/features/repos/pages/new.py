@@ -10,7 +10,8 @@ from fastapi.responses import Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from llmos.core.errors import LlmosError
+from llmos.core.errors import BadRequest, LlmosError
+from llmos.core.names import check_repo_name
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
@@ -23,7 +24,7 @@ from llmos.features.auth.page_context import (
     request_locale,
 )
 from llmos.features.repos.lifecycle import create_repo
-from llmos.features.repos.naming import parse_visibility
+from llmos.features.repos.naming import RepoExists, parse_visibility
 from llmos.features.repos.pages.labels import KINDS, license_label
 from llmos.features.repos.pages.routes import repo_href
 from llmos.features.repos.policy import can_create
@@ -108,8 +109,21 @@ def _refused(
 ) -> Response:
     db.rollback()
     field = "owner" if refusal.status == 403 else "name"
+    message = refusal.message
+    if isinstance(refusal, RepoExists):
+        message = lazy("There is a repository of this name already: choose another one.")
+    elif field == "name" and not _is_name(values["name"]):
+        message = lazy("Use letters, digits, -, _ and . only, and begin and end with a letter or digit.")
     with rt.database.reading() as look:
-        return _render(request, look, actor, repo_type, values, {field: refusal.message}, refusal.status)
+        return _render(request, look, actor, repo_type, values, {field: message}, refusal.status)
+
+
+def _is_name(name: str) -> bool:
+    try:
+        check_repo_name(name)
+    except BadRequest:
+        return False
+    return True
 
 
 def _render(

@@ -75,12 +75,9 @@ def preview_file(read: Reader | None, path: str, size_bytes: int, *, as_text: bo
 
 
 def _rendered(read: Reader, suffix: str, size_bytes: int) -> Preview | None:
-    if suffix in _IMAGES:
-        return Preview("image")
-    if suffix in _AUDIO:
-        return Preview("audio")
-    if suffix in _VIDEO:
-        return Preview("video")
+    media = _media_kind(suffix)
+    if media is not None:
+        return Preview(media)
     if suffix in (".safetensors", ".gguf"):
         return _weights(read, suffix, size_bytes)
     if suffix == ".parquet":
@@ -91,6 +88,14 @@ def _rendered(read: Reader, suffix: str, size_bytes: int) -> Preview | None:
     if suffix == ".jsonl":
         return _jsonl(read(0, min(size_bytes, MAX_HEAD_BYTES)), size_bytes)
     return None
+
+
+def _media_kind(suffix: str) -> Kind | None:
+    if suffix in _IMAGES:
+        return "image"
+    if suffix in _AUDIO:
+        return "audio"
+    return "video" if suffix in _VIDEO else None
 
 
 def _text(read: Reader, path: str, suffix: str, size_bytes: int, as_text: bool) -> Preview:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from llmos.features.repos.models import Repo
-from llmos.features.repos.pages.labels import KINDS, license_label, short_count, task_label
+from llmos.features.repos.pages.labels import KINDS, SDK_LABELS, license_label, short_count, task_label
 from llmos.features.repos.pages.routes import repo_href
 from llmos.infra.i18n import Locale
 from llmos.ui.views import RepoCard
@@ -53,9 +53,7 @@ def _task_of(repo: Repo, locale: Locale) -> str | None:
     if repo.pipeline_tag:
         return task_label(repo.pipeline_tag, locale)
     if repo.sdk:
-        return {"gradio": "Gradio", "streamlit": "Streamlit", "docker": "Docker", "static": "HTML"}.get(
-            repo.sdk
-        )
+        return SDK_LABELS.get(repo.sdk)
     for tag in repo.tags:
         if tag.startswith("task_categories:"):
             return task_label(tag.partition(":")[2], locale)
