@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from kit.server import LiveServer
 from sqlalchemy import select
 
+from kit.server import LiveServer
 from llmos.core.ids import new_object_id
 from llmos.features.accounts.models import Namespace
 from llmos.features.repos.models import Repo
@@ -75,7 +75,7 @@ class Git:
         return self.run("rev-parse", "HEAD").strip()
 
 
-@pytest.fixture()
+@pytest.fixture
 def live_rt(server: LiveServer) -> Iterator[Runtime]:
     """The live server's data, seen from the test process."""
     url = server.env.get("LLMOS_DATABASE_URL")
@@ -84,7 +84,7 @@ def live_rt(server: LiveServer) -> Iterator[Runtime]:
     runtime.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def git_for(server: LiveServer, tmp_path: Path) -> Callable[..., Git]:
     home = tmp_path / "userhome"
     home.mkdir()
@@ -98,7 +98,7 @@ def git_for(server: LiveServer, tmp_path: Path) -> Callable[..., Git]:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def ada(git_for: Callable[..., Git]) -> Git:
     return git_for("ada")
 
@@ -107,7 +107,7 @@ MakeRepo = Callable[..., Repo]
 _count = iter(range(1_000_000))
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_repo(live_rt: Runtime) -> MakeRepo:
     """An empty repository; its row, with `repo_name` and `object_id`."""
 
@@ -136,12 +136,12 @@ def make_repo(live_rt: Runtime) -> MakeRepo:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def repo(make_repo: MakeRepo) -> Repo:
     return make_repo()
 
 
-@pytest.fixture()
+@pytest.fixture
 def clone(ada: Git, repo: Repo) -> Git:
     """Ada's clone of `repo` with one commit on main, pushed."""
     ada.run("clone", "-q", ada.url(repo.repo_name), "clone")

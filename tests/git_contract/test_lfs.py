@@ -13,7 +13,7 @@ from llmos.features.storage.models import LfsObject
 from llmos.features.storage.objects import object_key
 
 
-@pytest.fixture()
+@pytest.fixture
 def lfs_clone(clone):
     clone.run("lfs", "install", "--local")
     clone.run("lfs", "track", "*.bin")
@@ -56,7 +56,7 @@ class Lfs:
         return self.send("PUT", action["href"], data, signed_in=False)
 
 
-@pytest.fixture()
+@pytest.fixture
 def lfs(server, repo):
     return Lfs(server, repo.repo_name, server.tokens["ada"])
 
@@ -246,12 +246,24 @@ def test_locks_are_listed_in_pages_and_filtered(lfs):
     assert [lock["path"] for lock in found["locks"]] == ["b.bin"]
 
 
-@pytest.mark.parametrize("query", ["limit=x", "limit=0", "limit=99999999999999999999", "cursor=%00", "cursor=WyJhIl0"])
+@pytest.mark.parametrize(
+    "query", ["limit=x", "limit=0", "limit=99999999999999999999", "cursor=%00", "cursor=WyJhIl0"]
+)
 def test_odd_lock_queries_never_break(lfs, query):
     assert lfs.call(f"/locks?{query}", None, "GET")[0] < 500
 
 
-@pytest.mark.parametrize("body", [{"path": ""}, {"path": "../x"}, {"path": "x" * 5000}, {"path": 7}, {"path": "a\u0000b"}, {"path": "a", "ref": {"name": "x" * 300}}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"path": ""},
+        {"path": "../x"},
+        {"path": "x" * 5000},
+        {"path": 7},
+        {"path": "a\u0000b"},
+        {"path": "a", "ref": {"name": "x" * 300}},
+    ],
+)
 def test_odd_locks_are_refused(lfs, body):
     assert lfs.call("/locks", body)[0] == 422
 

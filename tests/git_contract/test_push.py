@@ -27,7 +27,9 @@ def test_a_push_moves_the_branch_and_is_recorded(clone, repo, live_rt):
     with live_rt.database.reading() as db:
         assert db.get(Repo, repo.id).head_oid == head
         events = db.scalars(select(OutboxEvent).where(OutboxEvent.topic == "RepoPushed")).all()
-    updates = [item for event in events if event.payload["repo_id"] == repo.id for item in event.payload["updates"]]
+    updates = [
+        item for event in events if event.payload["repo_id"] == repo.id for item in event.payload["updates"]
+    ]
     assert {"ref": "refs/heads/main", "new_oid": head} == {
         key: updates[-1][key] for key in ("ref", "new_oid")
     }

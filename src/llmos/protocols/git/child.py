@@ -44,10 +44,13 @@ class GitChild:
     longer stops the process.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, *, ends_on_eof: bool) -> None:
         self.process = process
         self.is_committed = False
+        self.is_stopping = False
         self.stderr = b""
+        self._ends_on_eof = ends_on_eof
+        self._timers: list[asyncio.TimerHandle] = []
 
     async def feed(self, receive: Receive, *, gzipped: bool, limit_bytes: int | None) -> None:
         """Pass the request body to git, then wait for the client to go away.
@@ -95,9 +98,40 @@ class GitChild:
         while piece := await stderr.read(_MAX_STDERR_BYTES):
             self.stderr = (self.stderr + piece)[-_MAX_STDERR_BYTES:]
 
-    def stop(self, kind: int = signal.SIGTERM) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, kind)
+    def stop(self) -> None:
+        """Make git end: first politely, then by force.
+
+        A receiving git that meets the end of its input removes its quarantine folder; one that is
+        killed leaves it to the next gc.
+        """
+        if self.is_stopping:
+            return
+        self.is_stopping = True
+        if self._ends_on_eof and self.process.stdin is not None:
+            self.process.stdin.close()
+        else:
+            self._signal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+        self._timers = [
+            loop.call_later(_STOP_GRACE_S, self._signal, signal.SIGTERM),
+            loop.call_later(2 * _STOP_GRACE_S, self._signal, signal.SIGKILL),
+        ]
+
+    def _signal(self, kind: int) -> None:
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, kind)
+
+    async def end(self) -> None:
+        """Return when the process is gone."""
+        try:
+            if self.process.returncode is None:
+                self.stop()
+                await self.process.wait()
+        finally:
+            self._signal(signal.SIGKILL)
+            for timer in self._timers:
+                timer.cancel()
 
 
 async def start_response(send: Send, media_type: str) -> None:
@@ -116,6 +150,7 @@ async def git_child(
     protocol: str | None = None,
     environment: dict[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    ends_on_eof: bool = False,
 ) -> AsyncIterator[GitChild]:
     """Start `git <arguments>` in a process group of its own, and see to it that nothing of it stays.
 
@@ -124,7 +159,6 @@ async def git_child(
     if _Running.count >= MAX_PROCESSES:
         raise Unavailable("The server is busy with other clones and pushes: try again in a moment.")
     _Running.count += 1
-    child: GitChild | None = None
     try:
         env = git_environment() | (environment or {})
         if protocol:
@@ -140,13 +174,13 @@ async def git_child(
             pass_fds=pass_fds,
             limit=_PIECE_BYTES,
         )
-        child = GitChild(process)
+        child = GitChild(process, ends_on_eof=ends_on_eof)
         _widen_pipe(process)
         async with background(child.drain_stderr()):
             try:
                 yield child
             finally:
-                await _end(child)
+                await child.end()
     finally:
         _Running.count -= 1
 
@@ -160,19 +194,6 @@ def _widen_pipe(process: asyncio.subprocess.Process) -> None:
         # ValueError: the pipe of a process that has ended already is closed.
         with contextlib.suppress(OSError, ValueError):
             fcntl.fcntl(file.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-async def _end(child: GitChild) -> None:
-    process = child.process
-    if process.returncode is not None:
-        return
-    # The polite signal lets git remove its quarantine folder.
-    child.stop()
-    try:
-        await asyncio.wait_for(asyncio.shield(process.wait()), _STOP_GRACE_S)
-    except TimeoutError:
-        child.stop(signal.SIGKILL)
-        await process.wait()
 
 
 @asynccontextmanager

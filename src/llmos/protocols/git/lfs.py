@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import uuid4
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from llmos.core.errors import Conflict, NotFound, TooLarge, Unprocessable
+from llmos.core.errors import Conflict, TooLarge, Unprocessable
 from llmos.features.accounts.actor import Actor
 from llmos.features.repos.claims import check_room, check_upload, get_claims
 from llmos.features.repos.policy import check_content
@@ -22,11 +23,14 @@ from llmos.protocols.git.lfs_common import (
     LfsCall,
     LfsMessage,
     LfsRef,
+    VerifyRequest,
     add_lfs_route,
+    check_verified,
     lfs_response,
     read_message,
 )
 from llmos.protocols.git.lfs_links import LINK_TTL_S, LinkMaker
+from llmos.protocols.xet.tokens import XetConnection, connect_writer
 
 MAX_OBJECTS = 1000
 MAX_SIZE_BYTES = 2**62
@@ -41,11 +45,6 @@ class BatchRequest(LfsMessage):
     ref: LfsRef | None = None
 
 
-class VerifyRequest(LfsMessage):
-    oid: str
-    size: int
-
-
 @dataclass(frozen=True, slots=True)
 class WantedObject:
     oid: str
@@ -54,12 +53,14 @@ class WantedObject:
 
 @dataclass(frozen=True, slots=True)
 class UploadBatch:
-    """A permitted upload request: `held` maps what the repository has already to its size."""
+    """A permitted upload request: `held` maps what the repository has already to its size, `xet`
+    is set for clients that send chunks instead."""
 
     links: LinkMaker
     transfer: str
     wanted: list[WantedObject | dict[str, Any]]
     held: dict[str, int]
+    xet: XetConnection | None
 
 
 async def _batch(call: LfsCall) -> Response:
@@ -146,7 +147,9 @@ def _open_upload(db: Session, actor: Actor, asked: BatchRequest, links: LinkMake
     check_room(db, settings, repo.namespace, sum(size for oid, size in sizes.items() if oid not in held))
     is_large = any(size > settings.lfs_multipart_above_bytes for size in sizes.values())
     transfer = "multipart" if is_large and "multipart" in asked.transfers else "basic"
-    return UploadBatch(links, transfer, wanted, held)
+    # Offered by Hub clients before 1.20, the JavaScript client and git-xet.
+    xet = connect_writer(db, links.rt, actor, repo, links.host) if "xet" in asked.transfers else None
+    return UploadBatch(links, "xet" if xet else transfer, wanted, held, xet)
 
 
 def _upload_object(batch: UploadBatch, item: WantedObject | dict[str, Any]) -> dict[str, Any]:
@@ -162,12 +165,21 @@ def _upload_object(batch: UploadBatch, item: WantedObject | dict[str, Any]) -> d
     limit_bytes = batch.links.rt.settings.lfs_file_limit_bytes
     if item.size_bytes > limit_bytes:
         return shown | _error(422, f"size: a file may have at most {limit_bytes} bytes here.")
+    if batch.xet is not None:
+        return shown | {"authenticated": True, "actions": {"upload": _xet_action(batch.links, batch.xet)}}
     if batch.transfer == "multipart":
         upload = _multipart_action(batch.links, item)
     else:
         upload = _action(batch.links.upload(item.oid, item.size_bytes))
-    actions = {"upload": upload, "verify": {"href": batch.links.verify(), "header": {}}}
-    return shown | {"authenticated": True, "actions": actions}
+    verify = _action(batch.links.verify(item.oid, item.size_bytes))
+    return shown | {"authenticated": True, "actions": {"upload": upload, "verify": verify}}
+
+
+def _xet_action(links: LinkMaker, xet: XetConnection) -> dict[str, Any]:
+    """Where to send chunks; `href` gives a new token (Xet protocol, LFS transfer `xet`)."""
+    repo = links.repo
+    href = f"{links.host}/api/{repo.repo_type.plural}/{repo.repo_name}/xet-write-token/main"
+    return {"href": href, "header": xet.to_headers() | {"X-Xet-Session-Id": str(uuid4())}}
 
 
 def _multipart_action(links: LinkMaker, item: WantedObject) -> dict[str, Any]:
@@ -194,12 +206,7 @@ async def _verify(call: LfsCall) -> Response:
             found = get_claims(db, repo.id, [asked.oid]).get(asked.oid)
             return found.size_bytes if found else None
 
-    size_bytes = await run_in_threadpool(work)
-    if size_bytes is None:
-        raise NotFound("oid: this object was not uploaded to this repository.")
-    if size_bytes != asked.size:
-        raise Unprocessable(f"size: the object is {size_bytes} bytes long, not {asked.size}.")
-    return lfs_response({"oid": asked.oid, "size": size_bytes})
+    return check_verified(asked, await run_in_threadpool(work))
 
 
 router = APIRouter(tags=["lfs"])

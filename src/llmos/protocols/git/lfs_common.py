@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from llmos.core.errors import BadRequest, Unprocessable
+from llmos.core.errors import BadRequest, NotFound, Unprocessable
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.auth.edge import ActorDep
@@ -35,6 +35,20 @@ class LfsMessage(BaseModel):
 
 class LfsRef(LfsMessage):
     name: str
+
+
+class VerifyRequest(LfsMessage):
+    oid: str
+    size: int
+
+
+def check_verified(asked: VerifyRequest, size_bytes: int | None) -> Response:
+    """The answer to verify: `size_bytes` is what the repository has, None for nothing."""
+    if size_bytes is None:
+        raise NotFound("oid: this object was not uploaded to this repository.")
+    if size_bytes != asked.size:
+        raise Unprocessable(f"size: the object is {size_bytes} bytes long, not {asked.size}.")
+    return lfs_response({"oid": asked.oid, "size": size_bytes})
 
 
 def lfs_response(body: Any, status: int = 200) -> Response:

@@ -36,10 +36,9 @@ class LinkMaker:
     def complete(self, upload_key: str, oid: str, size_bytes: int) -> str:
         return self._signed("lfs-complete", f"complete/{upload_key}", k=upload_key, o=oid, s=size_bytes)
 
-    def verify(self) -> str:
-        """Not signed: the client proves itself again."""
-        prefix = self.repo.repo_type.url_prefix
-        return f"{self.host}/{prefix}{self.repo.repo_name}.git/info/lfs/objects/verify"
+    def verify(self, oid: str, size_bytes: int) -> str:
+        """Signed, too: git-lfs sends no credentials where the upload link needed none."""
+        return self._signed("lfs-verify", f"verify/{oid}", o=oid, s=size_bytes)
 
 
 def read_link(rt: Runtime, purpose: str, token: str | None, **path: Any) -> dict[str, Any]:

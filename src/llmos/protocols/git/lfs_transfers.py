@@ -27,7 +27,13 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.web.bodies import check_content_length, received_file
 from llmos.infra.web.deps import RuntimeDep, run_read
 from llmos.infra.web.files import Content, ContentResponse
-from llmos.protocols.git.lfs_common import LfsMessage, lfs_response, read_message
+from llmos.protocols.git.lfs_common import (
+    LfsMessage,
+    VerifyRequest,
+    check_verified,
+    lfs_response,
+    read_message,
+)
 from llmos.protocols.git.lfs_links import read_link
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,5}\Z", re.ASCII)
@@ -120,6 +126,17 @@ def _complete(rt: Runtime, upload_key: str, link: dict[str, Any], parts: dict[in
     complete_upload(rt, upload, parts)
     _claim(rt, repo_id, oid, size_bytes)
     drop_upload(rt, upload)
+
+
+@router.post("/verify/{oid:seg}")
+async def verify_object(oid: str, request: Request, rt: RuntimeDep, token: Token = None) -> Response:
+    """Confirm that the repository now has the object."""
+    link = read_link(rt, "lfs-verify", token, o=oid)
+    asked = await read_message(request, VerifyRequest)
+    if asked.oid != oid:
+        raise Unprocessable("oid is not the object of this link.")
+    found = await run_read(rt, lambda db: get_claim(db, link["r"], oid))
+    return check_verified(asked, found.size_bytes if found else None)
 
 
 @router.api_route("/download/{oid:seg}", methods=["GET", "HEAD"])

@@ -25,7 +25,7 @@ from llmos.features.repos.claims import room_bytes
 from llmos.features.repos.places import git_path
 from llmos.features.repos.policy import access_repo, check_content
 from llmos.features.repos.push import record_push
-from llmos.features.repos.receive import check_push, check_push_access
+from llmos.features.repos.receive import PushRefused, check_push, check_push_access
 from llmos.infra.git.errors import RepositoryMissing
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import get_runtime, run_read
@@ -161,6 +161,7 @@ class Rpc:
                 protocol=_protocol(request),
                 environment=line.environment,
                 pass_fds=line.pass_fds,
+                ends_on_eof=True,
             ) as child,
         ):
             line.close_child_ends()
@@ -216,6 +217,8 @@ async def _receive_pack(target: GitTarget, child: GitChild, line: HookLine, wire
             await run_in_threadpool(
                 check_push, target.rt, target.actor, target.repo_id, call.updates, call.quarantine
             )
+            if child.is_stopping:
+                raise PushRefused("The client went away before the push was accepted.")
             # From here on refs move: the push is finished even if the client does not wait.
             child.is_committed = True
         else:
