@@ -40,8 +40,9 @@ big = os.urandom(3_000_000) + bytes(2_000_000)
 (work / "data" / "文.txt").write_text("中文")
 
 out["who"] = api.whoami()["name"]
-api.create_repo(repo, repo_type=kind, private=True)
-api.create_repo(repo, repo_type=kind, exist_ok=True)
+sdk = "static" if kind == "space" else None
+api.create_repo(repo, repo_type=kind, space_sdk=sdk, private=True)
+api.create_repo(repo, repo_type=kind, space_sdk=sdk, exist_ok=True)
 api.upload_folder(repo_id=repo, repo_type=kind, folder_path=work, commit_message="Upload a folder")
 api.upload_file(repo_id=repo, repo_type=kind, path_or_fileobj=b"{}", path_in_repo="config.json")
 commit = api.create_commit(

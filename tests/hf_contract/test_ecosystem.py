@@ -106,7 +106,8 @@ def test_hf_program_uploads_lists_and_downloads(server: LiveServer, tmp_path: Pa
     (folder / "名字.txt").write_text("中文")
     assert "ada" in run(["hf", "auth", "whoami"], env).stdout
     run(["hf", "upload", repo, str(folder)], env)
-    assert repo in run(["hf", "models", "ls", "--author", "ada", "--search", repo.split("/")[1]], env).stdout
+    listed = run(["hf", "models", "ls", "--search", repo.split("/")[1], "--format", "json"], env).stdout
+    assert repo in listed
     run(["hf", "download", repo, "--local-dir", str(tmp_path / "back")], env)
     for path in ("README.md", "sub/weights.bin", "名字.txt"):
         assert (tmp_path / "back" / path).read_bytes() == (folder / path).read_bytes()

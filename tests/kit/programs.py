@@ -42,7 +42,8 @@ def run(
         command, env=env, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S, input=stdin, check=False
     )
     if check and done.returncode:
-        raise AssertionError(f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        shown = [part if len(part) < 200 else "…" for part in command]
+        raise AssertionError(f"{shown} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
 
 
