@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import orjson
 from fastapi import APIRouter, Request
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from llmos.core.errors import NotBuilt
-from llmos.features.accounts.actor import Actor
 from llmos.features.auth.edge import ActorDep
-from llmos.features.repos.claims import check_room, check_upload
-from llmos.features.repos.models import Repo
-from llmos.features.repos.policy import can_write, check_content
-from llmos.infra.runtime import Runtime
+from llmos.features.repos.policy import check_content
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.target import REPO_API, TargetDep
-from llmos.protocols.xet.tokens import XetAccess, XetConnection, connect
+from llmos.protocols.xet.tokens import XetAccess, XetConnection, connect, connect_writer
 
 router = APIRouter(tags=["xet"])
-
-
-def write_connection(db: Session, rt: Runtime, actor: Actor, repo: Repo, host: str) -> XetConnection:
-    """A way to upload for a repository; Forbidden, GatedRepo or QuotaExceeded where that is not allowed.
-
-    Chunks known already are told of only to members of the repository's namespace; others, who
-    may open a pull request, learn of their own.
-    """
-    check_upload(db, actor, repo)
-    check_room(db, rt.settings, repo.namespace, 1)
-    scope_id = repo.namespace_id if can_write(actor, repo) else actor.require_user()
-    return connect(rt, host, XetAccess(repo.id, scope_id))
 
 
 def _answer(connection: XetConnection) -> Response:
@@ -44,16 +27,16 @@ def _answer(connection: XetConnection) -> Response:
 # a new pull request clients write the word None.
 @router.get(REPO_API + "/xet-write-token/{rev:rest}")
 def get_write_token(
-    request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, target: TargetDep, rev: str
+    request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, target: TargetDep
 ) -> Response:
     """A token to upload large files for commits to this repository."""
     repo = target.access(db, actor)
-    return _answer(write_connection(db, rt, actor, repo, base_url(request, rt.settings)))
+    return _answer(connect_writer(db, rt, actor, repo, base_url(request, rt.settings)))
 
 
 @router.get(REPO_API + "/xet-read-token/{rev:rest}")
 def get_read_token(
-    request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, target: TargetDep, rev: str
+    request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, target: TargetDep
 ) -> Response:
     """A token to read the large files of this repository."""
     repo = target.access(db, actor)
@@ -64,5 +47,5 @@ def get_read_token(
 @router.api_route(
     "/api/buckets{path:path}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False
 )
-async def refuse_buckets(path: str) -> Response:
+async def refuse_buckets() -> Response:
     raise NotBuilt("Buckets are not built on this instance: keep the files in a repository.")

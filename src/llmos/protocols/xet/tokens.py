@@ -6,10 +6,15 @@ import re
 import time
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
 from starlette.requests import Request
 
 from llmos.core.errors import Conflict, Forbidden, Unauthenticated
+from llmos.features.accounts.actor import Actor
 from llmos.features.auth.edge import presented_token
+from llmos.features.repos.claims import check_room, check_upload
+from llmos.features.repos.models import Repo
+from llmos.features.repos.policy import can_write
 from llmos.infra.runtime import Runtime
 
 TOKEN_TTL_S = 3600
@@ -68,6 +73,18 @@ def connect(rt: Runtime, host: str, access: XetAccess) -> XetConnection:
     token = rt.signer.sign(_PURPOSE, payload, ttl_s=TOKEN_TTL_S)
     cas_url = f"{host}/cas/e/{epoch}" if epoch else f"{host}/cas"
     return XetConnection(cas_url, token, int(time.time()) + TOKEN_TTL_S)
+
+
+def connect_writer(db: Session, rt: Runtime, actor: Actor, repo: Repo, host: str) -> XetConnection:
+    """A way to upload for a repository; Forbidden, GatedRepo or QuotaExceeded where that is not allowed.
+
+    Chunks known already are told of only to members of the repository's namespace; others, who
+    may open a pull request, learn of their own.
+    """
+    check_upload(db, actor, repo)
+    check_room(db, rt.settings, repo.namespace, 1)
+    scope_id = repo.namespace_id if can_write(actor, repo) else actor.require_user()
+    return connect(rt, host, XetAccess(repo.id, scope_id))
 
 
 def access_store(rt: Runtime, request: Request) -> XetAccess:

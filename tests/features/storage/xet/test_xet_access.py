@@ -151,3 +151,37 @@ def test_telemetry_and_buckets(store: Store) -> None:
     assert store.http.post("/v1/telemetry", json={}).status_code == 204
     assert store.http.post("/cas/v1/telemetry", json={}).status_code == 204
     assert store.http.get("/api/buckets/ada/things").status_code == 501
+
+
+def test_lfs_batch_sends_clients_that_offer_it_to_the_chunk_store(
+    store: Store, repo: str, made: Made
+) -> None:
+    new = make_file(2)
+    asked = {
+        "operation": "upload",
+        "transfers": ["basic", "multipart", "xet"],
+        "hash_algo": "sha_256",
+        "objects": [
+            {"oid": new.file.sha256, "size": len(new.data)},
+            {"oid": made.file.sha256, "size": len(made.data)},
+        ],
+    }
+    headers = {
+        "Authorization": f"Bearer {store.tokens['ada']}",
+        "Accept": "application/vnd.git-lfs+json",
+        "Content-Type": "application/vnd.git-lfs+json",
+    }
+    answer = store.http.post(f"/{repo}.git/info/lfs/objects/batch", json=asked, headers=headers).json()
+    assert answer["transfer"] == "xet"
+    missing, held = answer["objects"]
+    assert "actions" not in held
+    action = missing["actions"]["upload"]
+    assert store.upload(action["header"]["X-Xet-Access-Token"], new)[0] == 200
+    refreshed = store.http.get(action["href"], headers=headers).json()
+    assert refreshed["casUrl"] == action["header"]["X-Xet-Cas-Url"]
+    asked["operation"] = "download"
+    for item in store.http.post(f"/{repo}.git/info/lfs/objects/batch", json=asked, headers=headers).json()[
+        "objects"
+    ]:
+        body = store.http.get(item["actions"]["download"]["href"]).content
+        assert body in (new.data, made.data)
