@@ -199,3 +199,6 @@ def test_any_text_may_be_searched_for(http: httpx.Client, text: str) -> None:
     for field in ("search", "filter", "author", "pipeline_tag", "license", "library", "language"):
         assert http.get(f"/api/models?{field}={text}").status_code == 200
     assert http.get(f"/api/spaces/semantic-search?q={text}").status_code == 200
+    assert http.get(f"/api/spaces?models={text}&datasets={text}&sdk={text}").status_code == 200
+    assert http.get(f"/api/models/{text}/{text}").status_code == 401
+    assert http.get(f"/api/users/{text}/likes").status_code == 404

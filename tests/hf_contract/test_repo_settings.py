@@ -107,8 +107,9 @@ def test_private_repositories_do_not_exist_for_strangers(
 def test_storage_is_listed_for_oneself_and_for_members(ada: HfApi, grace: HfApi, repo: Make) -> None:
     name = f"stored-{uuid.uuid4().hex[:8]}"
     ada.create_repo(f"lab/{name}", private=True)
-    own = {item.id: item for item in ada.list_user_repos()}
-    assert own[repo()[:0] or next(iter(own))].storage >= 0
+    own = repo()
+    stored = {item.id: item for item in ada.list_user_repos()}
+    assert stored[own].storage > 0
     lab = {item.id: item for item in ada.list_user_repos(namespace="lab")}
     found = lab[f"lab/{name}"]
     assert (found.type, found.visibility) == ("model", "private")

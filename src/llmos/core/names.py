@@ -38,8 +38,11 @@ RESERVED_NAMESPACES = frozenset(
 
 
 def name_key(name: str) -> str:
-    """The form under which names are compared: `Ada` and `ada` are one name."""
-    return name.lower()
+    """The form under which names are compared: `Ada` and `ada` are one name.
+
+    A NUL, which PostgreSQL refuses even in a comparison, becomes a character no name has.
+    """
+    return name.lower().replace("\0", "\ufffd")
 
 
 def _check(name: str, field: str, limit: int) -> str:

@@ -77,9 +77,7 @@ def _store(db: Session, counts: Counts) -> None:
     ids = {repo_id for repo_id, _day in counts}
     present = set(db.scalars(select(Repo.id).where(Repo.id.in_(ids))))
     kept = {key: count for key, count in sorted(counts.items()) if key[0] in present}
-    insert_missing(
-        db, DownloadDay, [{"repo_id": repo_id, "day": day, "count": 0} for repo_id, day in kept]
-    )
+    insert_missing(db, DownloadDay, [{"repo_id": repo_id, "day": day, "count": 0} for repo_id, day in kept])
     for (repo_id, day), count in kept.items():
         db.execute(
             update(DownloadDay)
@@ -89,7 +87,5 @@ def _store(db: Session, counts: Counts) -> None:
         db.execute(
             update(Repo)
             .where(Repo.id == repo_id)
-            .values(
-                downloads=Repo.downloads + count, downloads_all_time=Repo.downloads_all_time + count
-            )
+            .values(downloads=Repo.downloads + count, downloads_all_time=Repo.downloads_all_time + count)
         )

@@ -73,8 +73,7 @@ def select_records(facts: Sequence[str] = (), extra: Sequence[ColumnElement[Any]
     """A SELECT of records with the named columns of the facts; `extra` columns come last."""
     columns = [getattr(RepoFacts, name) for name in facts]
     everything: list[Any] = [*_COLUMNS, *columns, *extra]
-    statement: Select[Any] = select(*everything).join(
-        Namespace, Namespace.id == Repo.namespace_id)
+    statement: Select[Any] = select(*everything).join(Namespace, Namespace.id == Repo.namespace_id)
     if facts:
         statement = statement.outerjoin(RepoFacts, RepoFacts.repo_id == Repo.id)
     return statement

@@ -123,9 +123,7 @@ def lend_lfs_files(
     if len(files) > MAX_COPIES:
         raise BadRequest(f"files holds {len(files)} items: send at most {MAX_COPIES} at once.")
     wanted = {str(item.get("sha256")): item for item in files}
-    statement = select(RepoLfsClaim).where(
-        RepoLfsClaim.repo_id == source.id, RepoLfsClaim.oid.in_(wanted)
-    )
+    statement = select(RepoLfsClaim).where(RepoLfsClaim.repo_id == source.id, RepoLfsClaim.oid.in_(wanted))
     held = {claim.oid: claim for claim in db.scalars(statement)}
     rows = [
         {"repo_id": target.id, "oid": oid, "size_bytes": claim.size_bytes, "xet_hash": claim.xet_hash}

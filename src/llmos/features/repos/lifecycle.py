@@ -7,7 +7,7 @@ orphaned folder, never a row without content.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -116,8 +116,8 @@ def add_repo_row(
 
     `claims` are the large objects it may use from the start, `news` is added to the event.
     """
-    path = git_path(rt, repo)
-    try:
+    with ExitStack() as undo:
+        undo.callback(remove_git, git_path(rt, repo))
         namespace = db.get(Namespace, namespace_id)
         if namespace is None:
             raise NotFound(f"The namespace of {name!r} was deleted meanwhile.")
@@ -126,9 +126,7 @@ def add_repo_row(
         if claims:
             db.execute(insert(RepoLfsClaim), [{"repo_id": repo.id, **claim} for claim in claims])
         index_head(db, rt, repo, force=True)
-    except BaseException:
-        remove_git(path)
-        raise
+        undo.pop_all()
     audit.record(db, actor, "repo.create", repo.key, visibility=repo.visibility)
     emit(db, "RepoCreated", event_payload(actor, repo) | (news or {}))
     return repo
@@ -232,4 +230,3 @@ def purge_deleted_repos(rt: Runtime) -> int:
         with rt.database.writing() as db:
             db.execute(delete(DeletedRepo).where(DeletedRepo.id == tombstone.id))
     return len(due)
-

@@ -132,11 +132,11 @@ def conditions(actor: Actor, query: RepoQuery) -> list[ColumnElement[bool]]:
     if query.author:
         found.append(Namespace.name_key == name_key(query.author))
     if query.pipeline_tag:
-        found.append(Repo.pipeline_tag == query.pipeline_tag)
+        found.append(Repo.pipeline_tag == plain(query.pipeline_tag))
     if query.gated is not None:
         found.append(Repo.gated != "" if query.gated else Repo.gated == "")
     if query.sdk:
-        found.append(Repo.sdk.in_(query.sdk))
+        found.append(Repo.sdk.in_([plain(sdk) for sdk in query.sdk]))
     if query.num_parameters:
         found.append(_parameters_between(*parse_range(query.num_parameters)))
     found += [_links_to("dataset", name) for name in query.used_datasets[:MAX_FILTERS]]
@@ -144,6 +144,11 @@ def conditions(actor: Actor, query: RepoQuery) -> list[ColumnElement[bool]]:
     if query.linked:
         found.append(Repo.id.in_(select(RepoLink.repo_id).where(RepoLink.relation.in_(("dataset", "model")))))
     return found
+
+
+def plain(text: str) -> str:
+    """Text without NUL, which PostgreSQL refuses even in a comparison."""
+    return text.replace("\0", "")
 
 
 def _tags(query: RepoQuery) -> list[str]:
@@ -154,7 +159,7 @@ def _tags(query: RepoQuery) -> list[str]:
     tags += [f"license:{query.license}"] if query.license else []
     if len(tags) > MAX_FILTERS:
         raise BadRequest(f"filter: at most {MAX_FILTERS} tags can be combined.")
-    return [tag.lower()[:200].replace("\0", "") for tag in tags]
+    return [plain(tag).lower()[:200] for tag in tags]
 
 
 def _has_tag(tag: str) -> ColumnElement[bool]:
@@ -162,13 +167,13 @@ def _has_tag(tag: str) -> ColumnElement[bool]:
 
 
 def _links_to(kind: str, repo_name: str) -> ColumnElement[bool]:
-    target = f"{kind}:{repo_name}".lower()
+    target = plain(f"{kind}:{repo_name}").lower()
     links = select(RepoLink.repo_id).where(RepoLink.target_key == target, RepoLink.relation == kind)
     return Repo.id.in_(links)
 
 
 def _name_holds(text: str) -> ColumnElement[bool]:
-    part = text.lower().replace("\0", "")[:200]
+    part = plain(text).lower()[:200]
     if "/" in part:
         return (Namespace.name_key + "/" + Repo.name_key).contains(part, autoescape=True)
     return or_(

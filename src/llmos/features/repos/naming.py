@@ -68,9 +68,7 @@ def access_namespace(db: Session, actor: Actor, name: str, repo_type: RepoType) 
     actor.require_user()
     namespace = db.scalar(select(Namespace).where(Namespace.name_key == name_key(name)))
     if namespace is None:
-        raise Forbidden(
-            f"You don't have the rights to create a {repo_type} under the namespace {name!r}."
-        )
+        raise Forbidden(f"You don't have the rights to create a {repo_type} under the namespace {name!r}.")
     check_create(actor, namespace)
     return namespace
 

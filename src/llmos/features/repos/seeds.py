@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
@@ -57,7 +58,8 @@ def init_git(path: Path, author: Identity, committer: Identity, files: Mapping[s
     All of it is durable on return; on any refusal nothing is left behind.
     """
     init_bare(path)
-    try:
+    with ExitStack() as undo:
+        undo.callback(remove_git, path)
         git_repo = open_repo(path)
         with ObjectWriter(git_repo) as writer:
             changes = [AddBlob(name, writer.write_blob(data)) for name, data in files.items()]
@@ -67,9 +69,7 @@ def init_git(path: Path, author: Identity, committer: Identity, files: Mapping[s
             )
             writer.flush()
         update_ref(git_repo, f"refs/heads/{DEFAULT_BRANCH}", commit, None)
-    except BaseException:
-        remove_git(path)
-        raise
+        undo.pop_all()
     return commit
 
 

@@ -31,9 +31,7 @@ def _fold(text: str) -> str:
     composed = unicodedata.normalize("NFKC", text).casefold()
     # Accents only: the voicing marks of Japanese kana change the word.
     plain = "".join(
-        char
-        for char in unicodedata.normalize("NFD", composed)
-        if not "\u0300" <= char <= "\u036f"
+        char for char in unicodedata.normalize("NFD", composed) if not "\u0300" <= char <= "\u036f"
     )
     return unicodedata.normalize("NFC", plain)
 

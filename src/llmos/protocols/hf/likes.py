@@ -31,9 +31,7 @@ def delete_like(actor: ActorDep, db: WriteDb, target: TargetDep) -> Response:
 
 
 @router.get(REPO_API + "/likers")
-def get_likers(
-    rt: RuntimeDep, db: ReadDb, actor: ActorDep, target: TargetDep, request: Request
-) -> Response:
+def get_likers(rt: RuntimeDep, db: ReadDb, actor: ActorDep, target: TargetDep, request: Request) -> Response:
     page = list_likers(
         db,
         target.access(db, actor),
@@ -57,9 +55,7 @@ def get_likers(
 
 
 @router.get("/api/users/{user:seg}/likes")
-def get_user_likes(
-    rt: RuntimeDep, db: ReadDb, actor: ActorDep, request: Request, user: str
-) -> Response:
+def get_user_likes(rt: RuntimeDep, db: ReadDb, actor: ActorDep, request: Request, user: str) -> Response:
     statement = select(Namespace.id).where(Namespace.name_key == name_key(user), Namespace.kind == "user")
     user_id = db.scalar(statement)
     if user_id is None:

@@ -204,5 +204,3 @@ def get_agent_harnesses(actor: ActorDep) -> None:
 async def head_telemetry(topic: str) -> Response:
     """Nothing is recorded."""
     return Response(None, 200)
-
-

@@ -50,9 +50,7 @@ def url_of(request: Request, rt: Runtime, repo: Repo) -> str:
 
 
 @router.post("/api/repos/create")
-def post_create(
-    rt: RuntimeDep, actor: ActorDep, db: WriteDb, request: Request, body: JsonBody
-) -> Response:
+def post_create(rt: RuntimeDep, actor: ActorDep, db: WriteDb, request: Request, body: JsonBody) -> Response:
     repo_type = parse_repo_type(body.get("type"))
     with naming_the_holder(request, rt):
         repo = create_repo(

@@ -73,9 +73,7 @@ def get_own_repositories(rt: RuntimeDep, db: ReadDb, actor: ActorDep, request: R
 
 
 @router.get("/api/organizations/{org:seg}/settings/repositories")
-def get_org_repositories(
-    rt: RuntimeDep, db: ReadDb, actor: ActorDep, request: Request, org: str
-) -> Response:
+def get_org_repositories(rt: RuntimeDep, db: ReadDb, actor: ActorDep, request: Request, org: str) -> Response:
     namespace = access_org_namespace(db, actor, org)
     page = list_stored_repos(
         db,
@@ -134,9 +132,7 @@ def post_lfs_files_batch(
 
 
 @router.post(REPO_API + "/lfs-files/duplicate")
-def post_lfs_files_duplicate(
-    actor: ActorDep, db: WriteDb, target: TargetDep, body: JsonBody
-) -> Response:
+def post_lfs_files_duplicate(actor: ActorDep, db: WriteDb, target: TargetDep, body: JsonBody) -> Response:
     source = target.access(db, actor)
     to = body.get("target")
     if not isinstance(to, dict):

@@ -157,9 +157,7 @@ def facts_for(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(column for name in names for column in PROPERTIES[name][0]))
 
 
-def load_related(
-    db: Session, actor: Actor, records: Sequence[RepoRecord], names: Sequence[str]
-) -> Related:
+def load_related(db: Session, actor: Actor, records: Sequence[RepoRecord], names: Sequence[str]) -> Related:
     """One query for the whole page per property that looks at other repositories."""
     keys = [record.link_key for record in records]
     related = Related()
