@@ -15,7 +15,8 @@ from llmos.core.pagination import Page
 from llmos.features.repos.claims import get_claim
 from llmos.features.repos.models import Repo
 from llmos.features.repos.places import git_path
-from llmos.features.storage.objects import get_lfs_object, object_key
+from llmos.features.storage.models import LfsObject
+from llmos.features.storage.objects import object_key
 from llmos.features.storage.xet.hot import get_hot_path
 from llmos.features.storage.xet.reading import stream_file
 from llmos.infra.git.commits import CommitInfo, count_commits, get_commit, list_commits
@@ -28,6 +29,7 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.web.files import Content
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class LargeFileRef:
@@ -68,7 +70,9 @@ def open_claimed(db: Session, rt: Runtime, repo_id: int, oid: str) -> LargeFileR
     claim = get_claim(db, repo_id, oid)
     if claim is None:
         raise EntryNotFound(f"Entry not found: the large file {oid} was never uploaded to this repository.")
-    found = get_lfs_object(db, oid)
+    found = db.get(LfsObject, oid)
+    if found is not None and found.quarantined_at is not None:
+        raise EntryNotFound(f"Entry not found: large file {oid} is in quarantine and given to nobody.")
     if found is not None:
         key = object_key(oid)
         return LargeFileRef(oid, found.size_bytes, claim.xet_hash, key, rt.objects.local_path(key))

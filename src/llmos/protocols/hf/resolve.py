@@ -46,6 +46,7 @@ _CACHED_ANSWERS = 50_000
 INLINE_BYTES = 64 * 1024
 
 _Headers = list[tuple[bytes, bytes]]
+_Key = tuple[str, str, str]  # object id, commit, raw path
 _Opener = Callable[[Runtime, FileFacts, Request], Awaitable[Content]]
 
 
@@ -54,9 +55,9 @@ class ResolveRoute(BaseRoute):
 
     def __init__(self) -> None:
         self._quick: QuickQuery | None = None
-        # By object id, commit and raw path: what a commit holds never changes.
-        self._heads: LruCache[tuple[str, str, str], _Headers] = LruCache(_CACHED_ANSWERS)
-        self._facts: LruCache[tuple[str, str, str], FileFacts] = LruCache(_CACHED_ANSWERS)
+        # What a commit holds never changes. Headers may hold links, so the address counts, too.
+        self._heads: LruCache[tuple[_Key, str, bytes], _Headers] = LruCache(_CACHED_ANSWERS)
+        self._facts: LruCache[_Key, FileFacts] = LruCache(_CACHED_ANSWERS)
         self._folders: LruCache[str, str] = LruCache(_CACHED_ANSWERS)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -79,7 +80,7 @@ class ResolveRoute(BaseRoute):
             actor = await resolve_actor(scope["app"].state.runtime, Request(scope))
         key = self._quick_key(scope)
         if key is not None and scope["method"] == "HEAD" and _is_plain(scope):
-            quick = self._heads.get(key)
+            quick = self._heads.get((key, scope["path"], _origin(scope)))
             if quick is not None:
                 # A copy: middleware adds to the list.
                 await send({"type": "http.response.start", "status": 200, "headers": [*quick]})
@@ -92,7 +93,7 @@ class ResolveRoute(BaseRoute):
         else:
             await self._answer(request, actor, scope, receive, send)
 
-    def _quick_key(self, scope: Scope) -> tuple[str, str, str] | None:
+    def _quick_key(self, scope: Scope) -> _Key | None:
         """Under which key the answer about a public file is remembered, else None."""
         plural, namespace, name, verb, rev, path = scope["file_address"]
         if verb != "resolve" or name is None or "%" in name or "%" in namespace:
@@ -153,12 +154,21 @@ class ResolveRoute(BaseRoute):
             error.data["commit_oid"] = facts.commit_oid
             raise
         if request.method == "HEAD":
-            # Links repeat the host the client used, so answers that hold some are not kept.
-            if verb == "resolve" and facts.xet_hash is None and _is_plain(scope):
-                self._heads.put((facts.object_id, facts.commit_oid, raw_path), list(response.raw_headers))
+            if verb == "resolve" and _is_plain(scope):
+                key = (facts.object_id, facts.commit_oid, raw_path)
+                self._heads.put((key, scope["path"], _origin(scope)), list(response.raw_headers))
         elif _is_download_start(request) and response.status_code in (200, 206):
             count_download(rt, facts.repo_id)
         await response(scope, receive, send)
+
+
+def _origin(scope: Scope) -> bytes:
+    """Scheme and host of the request, which links in the answer repeat."""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            origin: bytes = scope["scheme"].encode() + value
+            return origin
+    return b""
 
 
 def _is_plain(scope: Scope) -> bool:
