@@ -65,6 +65,7 @@ def page_context(request: Request, actor: Actor | None = None, **extra: Any) -> 
         "flashes": _read_flashes(request, rt),
         "install_progress": _install_progress[0]() if _install_progress else None,
         "can_sign_up": rt.settings.signup == "open",
+        "suggest_url": "/search/suggest",
     }
     return PageContext(**{**values, **extra})
 

@@ -211,15 +211,19 @@ def count_facet(
 
 
 def list_recent(db: Session, actor: Actor, *, limit: int) -> list[Repo]:
-    """The latest changes among all types."""
-    statement = select(Repo).where(visible_to(actor)).order_by(Repo.updated_at.desc(), Repo.id.desc())
+    """The latest changes among all types; what is private is nobody else's news."""
+    statement = (
+        select(Repo)
+        .where(visible_to(actor), Repo.visibility != "private")
+        .order_by(Repo.updated_at.desc(), Repo.id.desc())
+    )
     return list(db.scalars(statement.limit(limit)).unique())
 
 
 def list_trending(db: Session, actor: Actor, repo_type: RepoType, *, limit: int) -> list[Repo]:
     statement = (
         select(Repo)
-        .where(Repo.type == repo_type.value, visible_to(actor))
+        .where(Repo.type == repo_type.value, visible_to(actor), Repo.visibility != "private")
         .order_by(Repo.trending_score.desc(), Repo.likes.desc(), Repo.updated_at.desc())
     )
     return list(db.scalars(statement.limit(limit)).unique())

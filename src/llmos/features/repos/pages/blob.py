@@ -62,7 +62,7 @@ def blob_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "preview": preview,
         "rendered": _render(repo, place, preview),
         "as_text": as_text,
-        "has_source": preview.kind in ("markdown", "table") or as_text or place.path.endswith(".svg"),
+        "has_source": _has_source(entry, preview, as_text),
         "gate": None if may_read else gate_of(db, actor, repo),
         "commit": commit_view(repo, changed) if changed else None,
         "can_edit": frame.can_write and place.is_branch,
@@ -71,6 +71,13 @@ def blob_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "links": blob_links(repo, place),
     }  # fmt: skip
     return render_page(request, actor, "repos/blob.html", context)
+
+
+def _has_source(entry: TreeEntry, preview: Preview, as_text: bool) -> bool:
+    """Whether a file shown as something else can also be read as text."""
+    if entry.path.endswith(".parquet"):
+        return False
+    return as_text or preview.kind in ("markdown", "table") or entry.path.endswith(".svg")
 
 
 def blob_links(repo: Repo, place: Place) -> dict[str, str]:

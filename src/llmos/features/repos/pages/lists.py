@@ -198,7 +198,9 @@ def _label(key: str, value: str, locale: Locale) -> str | None:
     words = {
         "library": library_label(value),
         "license": license_label(value),
-        "visibility": {"public": _("Public"), "private": _("Private"), "protected": _("Protected")}.get(value),
+        "visibility": {"public": _("Public"), "private": _("Private"), "protected": _("Protected")}.get(
+            value
+        ),
         "sdk": SDK_LABELS.get(value),
     }
     return words.get(key) or value

@@ -51,7 +51,7 @@ def card_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "summary": summary_of(facts.card_text, 160),
         "facts": facts_box(db, actor, repo, facts, locale, frame.main),
         "evaluations": evaluation_rows(facts, locale),
-        "snippets": usage_snippets(repo, facts, address),
+        "snippets": usage_snippets(repo, facts, address) if len(facts.siblings) > 1 else [],
         "first_steps": first_steps(repo, address, actor.name),
         "gate": gate_of(db, actor, repo),
         "edit_href": file_href(repo, "edit", frame.main, "README.md"),

@@ -62,10 +62,14 @@ async def post_upload(request: Request, rt: RuntimeDep, actor: ActorDep) -> Resp
     """Who may write is settled before the first byte is read; a script gets JSON with `location`."""
     if actor.user_id is None:
         return redirect_to_login(request)
+
+    def check(form: Form) -> None:
+        # A script that sends an Authorization header cannot be a page of another site.
+        if actor.token_id is None:
+            check_csrf(request, actor, form)
+
     repo, target, room = await run_in_threadpool(_open, request, rt, actor)
-    with UploadReader(
-        request, rt.settings.tmp_root, lambda form: check_csrf(request, actor, form), room
-    ) as reader:
+    with UploadReader(request, rt.settings.tmp_root, check, room) as reader:
         form = await reader.read()
         await run_in_threadpool(_commit, rt, actor, target, form, reader.files)
         count = len(reader.files)
