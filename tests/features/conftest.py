@@ -11,18 +11,33 @@ from kit.browser import ORIGIN, PASSWORD, Browser
 from llmos.app.asgi import create_app
 from llmos.features.accounts.actor import OPERATOR
 from llmos.features.accounts.models import User
-from llmos.features.auth.passwords import NewPerson, create_user_with_password
+from llmos.features.accounts.service import create_user
 from llmos.infra.runtime import Runtime
+from llmos.infra.security.passwords import hash_password
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """Hashing is slow on purpose, so everybody's password is hashed once."""
+    return hash_password(PASSWORD)
 
 
 @pytest.fixture
-def people(rt: Runtime) -> dict[str, User]:
+def people(rt: Runtime, password_hash: str) -> dict[str, User]:
     """ada, grace (with passwords) and the administrator root-admin."""
-    made = {}
-    for name in ("root-admin", "ada", "grace"):
-        person = NewPerson(name, PASSWORD, name.title(), f"{name}@example.org")
-        made[name] = create_user_with_password(rt, OPERATOR, person, is_admin=name == "root-admin")
-    return made
+    with rt.database.writing() as db:
+        return {
+            name: create_user(
+                db,
+                OPERATOR,
+                name=name,
+                fullname=name.title(),
+                email=f"{name}@example.org",
+                password_hash=password_hash,
+                is_admin=name == "root-admin",
+            )
+            for name in ("root-admin", "ada", "grace")
+        }
 
 
 @pytest.fixture
