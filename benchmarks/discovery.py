@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from huggingface_hub import HfApi
 from sqlalchemy import insert, select
 
-from benchmarks.bench import Bench, percentile, wrk_rate
+from benchmarks.bench import Bench, percentile, request_rate
 from benchmarks.report import Row
 from llmos.core import clock
 from llmos.core.ids import new_object_id
@@ -27,11 +27,11 @@ def head_resolve(bench: Bench) -> Iterator[Row]:
     api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="ada/head")
     empty = f"{bench.server.url}/-/health"
     file = f"{bench.server.url}/ada/head/resolve/main/config.json"
-    wrk_rate(file, method="HEAD", duration_s=1)
+    request_rate(file, head=True, duration_s=1)
     theirs, ours = [], []
     for _ in range(3):
-        theirs.append(wrk_rate(empty, duration_s=3))
-        ours.append(wrk_rate(file, method="HEAD", duration_s=3))
+        theirs.append(request_rate(empty, duration_s=3))
+        ours.append(request_rate(file, head=True, duration_s=3))
     yield Row(
         "HEAD /resolve, 16 connections, 1 worker",
         f"{max(ours):.0f}/s",

@@ -96,7 +96,7 @@ setup_dev() {
 }
 
 setup_bench() {
-    missing=(); need nginx nginx-light; need wrk wrk
+    missing=(); need nginx nginx-light; need ab apache2-utils
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 }
 
