@@ -13,6 +13,7 @@ from llmos.core import clock
 from llmos.core.errors import Forbidden, NotFound
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import AuditEvent, Namespace, Organization
+from llmos.features.repos.gating import grant_access
 from llmos.features.repos.lifecycle import (
     create_repo,
     delete_repo,
@@ -21,7 +22,15 @@ from llmos.features.repos.lifecycle import (
     restore_deleted_repo,
 )
 from llmos.features.repos.likes import like_repo
-from llmos.features.repos.models import DeletedRepo, Repo, RepoFacts, RepoLfsClaim, RepoLike
+from llmos.features.repos.models import (
+    AccessRequest,
+    DeletedRepo,
+    DownloadDay,
+    Repo,
+    RepoFacts,
+    RepoLfsClaim,
+    RepoLike,
+)
 from llmos.features.repos.moving import move_repo
 from llmos.features.repos.naming import RepoExists
 from llmos.features.repos.places import git_path
@@ -46,6 +55,9 @@ def test_a_deleted_repository_comes_back_as_it_was(rt: Runtime, people: People, 
         assert row is not None
         like_repo(db, people["ada"], row)
         db.add(RepoLfsClaim(repo_id=repo.id, oid="a" * 64, size_bytes=7))
+        db.add(DownloadDay(repo_id=repo.id, day=clock.now().date(), count=5))
+        row.gated = "manual"
+        grant_access(db, people["ada"], row, "grace")
     object_id = _delete(rt, people["ada"], repo)
     with rt.database.reading() as db:
         for table in (Repo, RepoFacts, RepoLike, RepoLfsClaim):
@@ -60,6 +72,8 @@ def test_a_deleted_repository_comes_back_as_it_was(rt: Runtime, people: People, 
         )  # fmt: skip
         assert row.created_at == repo.created_at
         assert db.get(RepoLfsClaim, (back.id, "a" * 64)) is not None
+        assert db.scalars(select(DownloadDay.count)).all() == [5]
+        assert db.scalars(select(AccessRequest.status)).all() == ["accepted"]
         assert db.scalar(select(func.count()).select_from(DeletedRepo)) == 0
 
 
