@@ -130,7 +130,12 @@ def test_private_files_are_not_found_by_others(
 
 def test_download_and_snapshot(ada: HfApi, repo: Make) -> None:
     repo_id = repo()
-    files = {"README.md": b"---\nlicense: mit\n---\n# hi\n", "sub/a.txt": b"a", "sub/deep/ü & %20.txt": b"b", "empty.txt": b""}
+    files = {
+        "README.md": b"---\nlicense: mit\n---\n# hi\n",
+        "sub/a.txt": b"a",
+        "sub/deep/ü & %20.txt": b"b",
+        "empty.txt": b"",
+    }
     commit = add_regular(ada, repo_id, files)
     path = hf_hub_download(repo_id, "sub/deep/ü & %20.txt", endpoint=ada.endpoint, token=ada.token)
     assert Path(path).read_bytes() == b"b"

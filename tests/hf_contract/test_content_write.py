@@ -16,9 +16,9 @@ from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
     RevisionNotFoundError,
 )
-from kit.server import LiveServer
 
 from hf_contract.helpers import add_regular
+from kit.server import LiveServer
 from llmos.features.repos.models import Repo
 from llmos.features.repos.places import git_path
 from llmos.infra.runtime import Runtime
@@ -66,7 +66,8 @@ def test_large_files_go_through_lfs_and_come_back(ada: HfApi, repo: Make, tmp_pa
     ada.upload_file(path_or_fileobj=data, path_in_repo="w/model.bin", repo_id=repo_id)
     ada.upload_file(path_or_fileobj=data, path_in_repo="odd name [1].xyz", repo_id=repo_id)
     info = ada.get_paths_info(repo_id, ["w/model.bin"])[0]
-    assert info.lfs is not None and info.lfs.size == len(data)
+    assert info.lfs is not None
+    assert info.lfs.size == len(data)
     assert Path(ada.hf_hub_download(repo_id, "odd name [1].xyz")).read_bytes() == data
     attributes = Path(ada.hf_hub_download(repo_id, ".gitattributes")).read_text()
     assert "/odd[[:space:]]name[[:space:]][[]1].xyz filter=lfs diff=lfs merge=lfs -text" in attributes
@@ -244,8 +245,8 @@ def test_a_reader_opens_a_pull_request_and_adds_to_it(ada: HfApi, grace: HfApi, 
     assert paths(ada, repo_id) == [".gitattributes"]
     refs = ada.list_repo_refs(repo_id, include_pull_requests=True)
     assert [ref.ref for ref in refs.pull_requests or []] == ["refs/pr/1"]
+    more = [CommitOperationAdd("x.txt", b"1")]
     with pytest.raises(RevisionNotFoundError):
-        more = [CommitOperationAdd("x.txt", b"1")]
         grace.create_commit(repo_id, more, commit_message="x", create_pr=True, revision=info.oid)
 
 

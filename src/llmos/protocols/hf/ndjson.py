@@ -55,9 +55,8 @@ class CommitReader:
 
     def __init__(self, draft: CommitDraft, regular_limit_bytes: int) -> None:
         self._draft = draft
-        hint = (
-            f"regular files may have {regular_limit_bytes} bytes; upload it as a large file (LFS or Xet) instead."
-        )
+        limit = f"regular files may have {regular_limit_bytes} bytes"
+        hint = f"{limit}; upload it as a large file (LFS or Xet) instead."
         # A UTF-8 content may be escaped, at most six bytes for one.
         self._lines = LineSplitter(regular_limit_bytes * 2 + 64 * 1024, hint)
         self._count = 0
