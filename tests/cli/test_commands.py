@@ -7,11 +7,15 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from click.testing import CliRunner, Result
 
 from kit.server import LiveServer
+from llmos.cli import main
+from llmos.infra.settings import get_settings
 
 
 def llmos(server: LiveServer, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -23,6 +27,18 @@ def llmos(server: LiveServer, *words: str, stdin: str = "") -> subprocess.Comple
         text=True,
         timeout=60,
     )
+
+
+@pytest.fixture
+def quick(server: LiveServer) -> Iterator[Callable[..., Result]]:
+    """Runs a command inside this process, where only its answer matters."""
+    get_settings.cache_clear()
+
+    def run(*words: str, stdin: str = "") -> Result:
+        return CliRunner().invoke(main, list(words), input=stdin, env=server.env)
+
+    yield run
+    get_settings.cache_clear()
 
 
 def whoami(server: LiveServer, token: str) -> httpx.Response:
@@ -67,37 +83,35 @@ def test_from_a_person_to_a_working_token(server: LiveServer) -> None:
     assert whoami(server, value).status_code == 401
 
 
-def test_a_token_value_can_be_imported(server: LiveServer) -> None:
+def test_a_token_value_can_be_imported(server: LiveServer, quick: Callable[..., Result]) -> None:
     value = "hf_" + "Z" * 34
-    done = llmos(
-        server, "token", "create", "ada", "--name", "old", "--scope", "read", "--value-stdin", stdin=value
-    )
+    done = quick("token", "create", "ada", "--name", "old", "--scope", "read", "--value-stdin", stdin=value)
     assert done.stdout.splitlines()[-1] == value
     assert whoami(server, value).json()["auth"]["accessToken"]["role"] == "read"
 
 
-def test_fine_grained_tokens(server: LiveServer) -> None:
+def test_fine_grained_tokens(server: LiveServer, quick: Callable[..., Result]) -> None:
     words = ["token", "create", "ada", "--name", "narrow", "--scope", "fine-grained", "--json"]
-    done = llmos(server, *words, "--grant", "lab=repo.read", "--grant", "model:ada/tiny=repo.write")
+    done = quick(*words, "--grant", "lab=repo.read", "--grant", "model:ada/tiny=repo.write")
     assert json.loads(done.stdout)["role"] == "fineGrained"
-    assert llmos(server, *words).returncode == 1
+    assert quick(*words).exit_code == 1
 
 
-def test_disabling_closes_the_door_at_once(server: LiveServer) -> None:
-    llmos(server, "user", "create", "eve", "--password-stdin", stdin="a long enough secret")
-    value = llmos(server, "token", "create", "eve", "--name", "x").stdout.splitlines()[-1]
+def test_disabling_closes_the_door_at_once(server: LiveServer, quick: Callable[..., Result]) -> None:
+    quick("user", "create", "eve", "--password-stdin", stdin="a long enough secret")
+    value = quick("token", "create", "eve", "--name", "x").stdout.splitlines()[-1]
     assert whoami(server, value).status_code == 200
-    assert llmos(server, "user", "disable", "eve").returncode == 0
+    assert quick("user", "disable", "eve").exit_code == 0
     assert whoami(server, value).status_code == 401
-    people = {row["name"]: row for row in json.loads(llmos(server, "user", "list", "--json").stdout)}
+    people = {row["name"]: row for row in json.loads(quick("user", "list", "--json").stdout)}
     assert people["eve"]["disabled"] is True
     assert people["root-admin"]["isAdmin"] is True
-    assert llmos(server, "user", "enable", "eve").returncode == 0
+    assert quick("user", "enable", "eve").exit_code == 0
     assert whoami(server, value).status_code == 200
 
 
-def test_a_reset_link_opens_on_the_server(server: LiveServer) -> None:
-    done = llmos(server, "user", "reset-link", "grace")
+def test_a_reset_link_opens_on_the_server(server: LiveServer, quick: Callable[..., Result]) -> None:
+    done = quick("user", "reset-link", "grace")
     url = done.stdout.strip()
     assert url.startswith(server.url)
     assert httpx.get(url, headers={"accept": "text/html"}).status_code == 200
@@ -117,24 +131,26 @@ def test_a_reset_link_opens_on_the_server(server: LiveServer) -> None:
         (["token", "revoke", "ada", "nothing"], "has no token"),
     ],
 )
-def test_refusals_are_one_line_and_exit_1(server: LiveServer, words: list[str], message: str) -> None:
-    done = llmos(server, *words)
-    assert (done.returncode, done.stdout) == (1, "")
+def test_refusals_are_one_line_and_exit_1(
+    quick: Callable[..., Result], words: list[str], message: str
+) -> None:
+    done = quick(*words)
+    assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: ")
     assert message in done.stderr
-    as_json = llmos(server, *words, "--json")
-    assert as_json.returncode == 1
+    as_json = quick(*words, "--json")
+    assert as_json.exit_code == 1
     assert message in json.loads(as_json.stdout)["error"]
 
 
 @pytest.mark.parametrize("stdin", ["", "\n", "short\n"])
-def test_missing_and_weak_passwords(server: LiveServer, stdin: str) -> None:
-    assert llmos(server, "user", "create", "weak", "--password-stdin", stdin=stdin).returncode == 1
+def test_missing_and_weak_passwords(quick: Callable[..., Result], stdin: str) -> None:
+    assert quick("user", "create", "weak", "--password-stdin", stdin=stdin).exit_code == 1
 
 
 @pytest.mark.parametrize("words", [["frob"], ["user"], ["user", "create"], ["token", "create", "ada"]])
-def test_misuse_exits_2(server: LiveServer, words: list[str]) -> None:
-    assert llmos(server, *words).returncode == 2
+def test_misuse_exits_2(quick: Callable[..., Result], words: list[str]) -> None:
+    assert quick(*words).exit_code == 2
 
 
 def test_bad_settings_are_named(server: LiveServer) -> None:
