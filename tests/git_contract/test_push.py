@@ -1,5 +1,7 @@
 """Pushes: what is accepted, what is refused, and that a refusal changes nothing."""
 
+import os
+
 import pytest
 from sqlalchemy import select
 
@@ -141,3 +143,9 @@ def test_two_pushes_race_and_one_wins(clone, ada, repo):
     clone.commit({"c.txt": b"c"})
     rival.run("push", "-q", "origin", "HEAD:main")
     assert "rejected" in clone.run("push", "origin", "HEAD:main", ok=False)
+
+
+def test_a_push_too_large_for_one_buffer_is_probed_and_sent_in_chunks(clone):
+    head = clone.commit({"noise.dat": os.urandom(500_000)})
+    clone.run("-c", "http.postBuffer=65536", "push", "-q", "origin", "HEAD:main")
+    assert remote_refs(clone)["refs/heads/main"] == head

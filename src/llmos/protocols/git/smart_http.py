@@ -35,6 +35,7 @@ from llmos.protocols.git.child import (
     end_response,
     git_child,
     refusal_of,
+    start_response,
 )
 from llmos.protocols.git.hooks import HookCall, HookLine, hook_folder, hook_line
 
@@ -197,12 +198,16 @@ async def _exchange(child: GitChild, wire: Wire) -> None:
     limit_bytes = FETCH_BODY_LIMIT_BYTES if wire.service == "git-upload-pack" else None
     async with background(child.feed(wire.receive, gzipped=wire.gzipped, limit_bytes=limit_bytes)) as feed:
         feed.add_done_callback(lambda task: _stop_on_failure(task, child))
-        has_started = await child.relay(wire.send, f"application/x-{wire.service}-result")
+        media_type = f"application/x-{wire.service}-result"
+        has_started = await child.relay(wire.send, media_type)
         await child.process.wait()
         if feed.done() and (failure := feed.exception()):
             raise failure
         if not has_started:
-            raise refusal_of(child)
+            if child.process.returncode != 0:
+                raise refusal_of(child)
+            # Before a large push git probes with an empty request, which has an empty answer.
+            await start_response(wire.send, media_type)
         await end_response(wire.send)
 
 
