@@ -14,6 +14,7 @@ from llmos.features.repos.xet_claims import collect_unclaimed, verify_claims
 from llmos.features.storage.gc import clean_tmp
 from llmos.features.storage.multipart import drop_expired_uploads
 from llmos.features.storage.xet.scrub import scrub
+from llmos.infra.mail import outgoing as _outgoing  # noqa: F401  # registers the delivery of mail
 from llmos.infra.runtime import Runtime
 
 log = logging.getLogger("llmos.worker")
