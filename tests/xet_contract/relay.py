@@ -13,8 +13,11 @@ _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length
 
 
 class Relay:
-    """Forwards to `port`, keeping the Host the client used. `sent` counts body bytes by first path part
-    behind the version (`xorbs`, `shards`); `seen` counts requests. Of each kind the first and then every `fail_every`-th is a 503."""
+    """Forwards to `port`, keeping the Host the client used.
+
+    `sent` counts body bytes and `seen` requests by kind (`xorbs`, `shards`, `hub`, …). Of each kind
+    but `hub` every `fail_every`-th request is answered 503.
+    """
 
     def __init__(self, port: int, fail_every: int = 0) -> None:
         self.sent: Counter[str] = Counter()
@@ -67,8 +70,8 @@ class Relay:
         )
         with self._lock:
             fails = bool(fail_every) and kind != "hub" and self.seen[kind] % fail_every == 0
-            self.failed += fails
             self.seen[kind] += 1
+            self.failed += fails
             self.sent[kind] += size
         return fails
 

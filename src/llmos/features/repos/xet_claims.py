@@ -27,7 +27,7 @@ from llmos.infra.xet.errors import XetFormatError
 
 log = logging.getLogger(__name__)
 
-INLINE_BYTES = 256 * 1024 * 1024
+INLINE_BYTES = 32 * 1024 * 1024
 _BATCH = 500
 
 
