@@ -48,7 +48,7 @@ fmt: setup-dev  ## format the code
 	@.venv/bin/ruff check --fix-only -q src tests benchmarks scripts; .venv/bin/ruff format -q src tests benchmarks scripts
 
 docs: setup  ## regenerate docs/reference from the code
-	@$(PY) -m llmos.app.reference docs/reference
+	@$(PY) -m llmos.cli.reference docs/reference
 
 clean:  ## remove environments and caches; keeps $LLMOS_HOME
 	@rm -rf .venv .venv-lab .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

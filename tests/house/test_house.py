@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from llmos.app.asgi import build_api
-from llmos.app.reference import all_pages
+from llmos.cli.reference import all_pages
 
 ROOT = Path(__file__).parents[2]
 # Addresses that answer everybody alike, or check a credential of their own inside.
