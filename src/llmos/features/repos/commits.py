@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
+from weakref import WeakValueDictionary
 
 from llmos.core.errors import (
     BadRequest,
@@ -33,6 +36,16 @@ from llmos.infra.git.writer import (
 MAX_ATTEMPTS = 20
 
 
+class _Turn:
+    """One repository's queue of committers in this process; lives while one holds it."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+_turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
+
+
 @dataclass(frozen=True, slots=True)
 class CommitResult:
     """`pull_num` is set when a pull request was opened; `commit_oid` may be an older commit
@@ -59,20 +72,29 @@ class CommitDraft(DraftChanges):
         self._confirm_large()
         if self.target.create_pr:
             return self._open_pull()
-        for _ in range(MAX_ATTEMPTS):
-            head = read_ref(self.writer.git_repo, self.target.ref)
-            if head is None and self.target.head is not None:
-                raise RevisionNotFound(f"Invalid rev id: {self.target.ref} was deleted meanwhile.")
-            self.check_parent(head)
-            oid = self._write(head)
-            if oid == head:
+        turn = _turns.setdefault(self.target.object_id, _Turn())
+        for attempt in range(MAX_ATTEMPTS):
+            # Who lost once waits for its turn, or busy neighbours would starve it.
+            with turn.lock if attempt else nullcontext():
+                oid = self._try()
+            if oid is not None:
                 return CommitResult(oid)
-            try:
-                move_refs(self.rt, self.actor, self.target.repo_id, [RefUpdate(self.target.ref, head, oid)])
-            except RefConflict:
-                continue
-            return CommitResult(oid)
         raise Unavailable(f"{self.target.ref} is changing too quickly: try again in a moment.")
+
+    def _try(self) -> str | None:
+        """The commit on the present head, or None where another one was faster."""
+        head = read_ref(self.writer.git_repo, self.target.ref)
+        if head is None and self.target.head is not None:
+            raise RevisionNotFound(f"Invalid rev id: {self.target.ref} was deleted meanwhile.")
+        self.check_parent(head)
+        oid = self._write(head)
+        if oid == head:
+            return oid
+        try:
+            move_refs(self.rt, self.actor, self.target.repo_id, [RefUpdate(self.target.ref, head, oid)])
+        except RefConflict:
+            return None
+        return oid
 
     def _open_pull(self) -> CommitResult:
         git_repo = self.writer.git_repo
