@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-START_LIMIT_S = 30
+START_LIMIT_S = 90
 
 
 @dataclass

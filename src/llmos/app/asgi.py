@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Lifespan
 
 from llmos import __version__
 from llmos.app.faces import render_error
-from llmos.app.middleware import RequestEdge
+from llmos.app.middleware import RequestEdge, as_refusal
 from llmos.app.routes import add_routes
 from llmos.app.schema import ensure_schema
 from llmos.app.site_pages import watch_installer
@@ -72,8 +74,21 @@ def build_api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     app.add_exception_handler(LlmosError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _http)
+    app.add_exception_handler(Exception, _failed)
     add_routes(app)
     return app
+
+
+def flat_routes(api: FastAPI) -> Iterator[BaseRoute]:
+    """Every single route in matching order; FastAPI keeps included routers as one entry each."""
+    stack: list[Any] = list(reversed(api.routes))
+    while stack:
+        route = stack.pop()
+        included = getattr(route, "original_router", None)
+        if included is None:
+            yield route
+        else:
+            stack.extend(reversed(included.routes))
 
 
 def _widen_thread_pool(threads: int) -> None:
@@ -85,6 +100,11 @@ def _widen_thread_pool(threads: int) -> None:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, LlmosError)
     return render_error(request, error)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    # The framework raises `error` again after this answer, and the outermost layer logs it.
+    return render_error(request, as_refusal(error))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import re
 import secrets
 import sqlite3
 import time
 
+import pygit2
 from sqlalchemy.exc import DBAPIError, OperationalError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +20,8 @@ from llmos.app.faces import render_error
 from llmos.core.errors import LlmosError, OutOfSpace, Unavailable
 
 log = logging.getLogger("llmos.request")
+# Also EFBIG: the operator has limited how large a file this process may write.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_=;.:/-]{1,100}")
 
 
@@ -36,13 +40,16 @@ class RequestEdge:
         scope["request_id"] = request_id
         started_at = time.perf_counter()
         status = 0
+        is_complete = False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                is_complete = True
 
         try:
             await self.app(scope, receive, send_with_id)
@@ -52,6 +59,8 @@ class RequestEdge:
             refusal = as_refusal(error)
             if refusal.status >= 500:
                 log.exception("%s %s failed [%s]", scope["method"], scope["path"], request_id)
+            if is_complete:
+                return  # the application has answered by its own handler
             if status:
                 raise  # the answer has begun: only closing the connection tells the truth
             await render_error(request, refusal)(scope, receive, send_with_id)
@@ -69,11 +78,18 @@ def as_refusal(error: Exception) -> LlmosError:
     """Every exception as a typed refusal; what nobody foresaw becomes a plain 500 without details."""
     if isinstance(error, LlmosError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutOfSpace("The server's disk is full: nothing was changed. Tell its operator.")
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, sqlite3.OperationalError) and "full" in str(original):
+    if _is_out_of_space(error):
         return OutOfSpace("The server's disk is full: nothing was changed. Tell its operator.")
     if isinstance(error, OperationalError):
         return Unavailable("The database is busy or not reachable: try again in a moment.")
     return LlmosError("Something went wrong on the server. The request id finds it in the log.")
+
+
+def _is_out_of_space(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    if isinstance(error, pygit2.GitError):
+        # libgit2 gives no error number, only what the system says about it.
+        return any(os.strerror(number) in str(error) for number in _NO_ROOM)
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(original, sqlite3.OperationalError) and "full" in str(original)

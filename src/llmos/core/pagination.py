@@ -32,17 +32,28 @@ def encode_cursor(values: list[Any]) -> str:
 
 
 def decode_cursor(cursor: str | None, length: int) -> list[Any] | None:
-    """The values given to `encode_cursor`; None for no cursor; BadRequest for a forged one."""
+    """The texts and numbers given to `encode_cursor`; None for no cursor; BadRequest for a forged one."""
     if not cursor:
         return None
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         values = json.loads(raw)
-    except ValueError as error:
-        raise BadRequest("cursor is not one this server gave out: leave it out to start.") from error
-    if not isinstance(values, list) or len(values) != length:
-        raise BadRequest("cursor is not one this server gave out: leave it out to start.")
+    except (ValueError, RecursionError) as error:
+        raise _forged_cursor() from error
+    if not isinstance(values, list) or len(values) != length or not all(map(_is_storable, values)):
+        raise _forged_cursor()
     return values
+
+
+def _forged_cursor() -> BadRequest:
+    return BadRequest("cursor is not one this server gave out: leave it out to start.")
+
+
+def _is_storable(value: Any) -> bool:
+    """A number or text that any database takes as a parameter."""
+    if isinstance(value, str):
+        return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def check_limit(limit: int | None, *, default: int, maximum: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 from collections.abc import Iterable
 from datetime import timedelta
@@ -47,7 +46,7 @@ def presented_token(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 def _basic_password(text: str) -> str | None:
     try:
         user, _, password = base64.b64decode(text, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return "malformed"
     # `https://<token>@host/…` puts the token in the place of the user name.
     return password or user or None

@@ -61,7 +61,7 @@ async def read_form(request: Request, *, limit_bytes: int = 64 * KIB) -> Form:
         return message
 
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit_bytes):
         raise TooLarge(f"The form is too large: at most {limit_bytes // KIB} KiB.")
     fields: dict[str, list[Value]] = {}
     limited = Request(request.scope, receive)
