@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from llmos.core.errors import Forbidden, NotFound, RangeNotSatisfiable
 from llmos.features.repos.xet_claims import check_reachable
-from llmos.features.storage.xet.dedup import answer_dedup
+from llmos.features.storage.xet.dedup import answer_dedup, knows_chunk
 from llmos.features.storage.xet.reading import access_stored_file
 from llmos.features.storage.xet.tables import TableCache, layout_of, xorb_key
 from llmos.infra.runtime import Runtime
@@ -108,8 +108,12 @@ def get_chunk(request: Request, rt: RuntimeDep, chunk_hash: str) -> Response:
     """Whether the writer's namespace has this chunk: a keyed shard that tells where, or 404."""
     _, scope_id = access_scope(rt, request)
     from_hex(chunk_hash)
-    with rt.database.writing() as db:
-        shard = answer_dedup(db, rt, chunk_hash, scope_id)
+    with rt.database.reading() as db:
+        is_known = knows_chunk(db, chunk_hash, scope_id)
+    shard = None
+    if is_known:
+        with rt.database.writing() as db:
+            shard = answer_dedup(db, rt, chunk_hash, scope_id)
     if shard is None:
         raise NotFound("This chunk is not stored.")
     return Response(shard, media_type="application/octet-stream")

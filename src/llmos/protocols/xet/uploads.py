@@ -17,10 +17,10 @@ from starlette.responses import Response, StreamingResponse
 from llmos.core.errors import LlmosError, NotFound, TooLarge, Unavailable
 from llmos.features.repos.xet_claims import claim_files
 from llmos.features.storage.xet.shards import register_shard
-from llmos.features.storage.xet.xorbs import XorbUpload, has_in_scope
+from llmos.features.storage.xet.xorbs import XorbUpload, offer_known
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.bodies import iter_body, read_body
-from llmos.infra.web.deps import RuntimeDep, run_read
+from llmos.infra.web.deps import RuntimeDep
 from llmos.infra.xet.chunks import MAX_XORB_BYTES
 from llmos.infra.xet.shard import MAX_SHARD_BYTES
 from llmos.protocols.xet.tokens import XetAccess, access_scope
@@ -116,10 +116,10 @@ async def _receive_xorb(rt: Runtime, request: Request, xorb_hash: str, scope_id:
                 await asyncio.wait({work})
 
 
-async def post_xorb_grant(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
+def post_xorb_grant(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
     """200 if the namespace has this xorb, so that it need not be sent; else 404: send it here."""
     _, scope_id = access_scope(rt, request)
-    if not await run_read(rt, lambda db: has_in_scope(db, xorb_hash, scope_id)):
+    if not offer_known(rt, xorb_hash, scope_id):
         raise NotFound("No upload grants are given out: post the xorb to v1/xorbs.")
     return Response(b"{}", media_type="application/json")
 

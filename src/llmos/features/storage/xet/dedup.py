@@ -42,6 +42,11 @@ def dedup_rows(files: Iterable[ShardFile], tables: TableCache, scope_id: int) ->
     return [{"chunk_hash": chunk, "scope_id": scope_id, "file_hash": file} for chunk, file in found.items()]
 
 
+def knows_chunk(db: Session, chunk_hash: str, scope_id: int) -> bool:
+    """Whether a dedup question would be answered; most are not, and this needs no write lock."""
+    return db.get(XetDedupChunk, (chunk_hash, scope_id)) is not None
+
+
 def answer_dedup(db: Session, rt: Runtime, chunk_hash: str, scope_id: int) -> bytes | None:
     """The reply to a dedup question, or None if the namespace does not have this chunk.
 

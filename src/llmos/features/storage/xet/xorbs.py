@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 from collections.abc import Iterable
@@ -19,7 +18,6 @@ from llmos.features.storage.xet.tables import layout_of, xorb_key
 from llmos.infra.db.locks import lock_name
 from llmos.infra.db.upsert import insert_missing, upsert
 from llmos.infra.runtime import Runtime
-from llmos.infra.xet.errors import XetFormatError
 from llmos.infra.xet.hashes import Buffer, from_hex
 from llmos.infra.xet.xorb import ParsedXorb, XorbVerifier
 
@@ -125,13 +123,19 @@ def get_xorb(db: Session, xorb_hash: str) -> XetXorb | None:
     return None if found is None or found.quarantined_at is not None else found
 
 
-def has_in_scope(db: Session, xorb_hash: str, scope_id: int) -> bool:
-    """Whether the namespace need not send this xorb; says nothing about other namespaces."""
-    with contextlib.suppress(XetFormatError):
-        from_hex(xorb_hash)
+def offer_known(rt: Runtime, xorb_hash: str, scope_id: int) -> bool:
+    """Whether the namespace need not send this xorb, which is then kept for a new grace.
+
+    Says nothing about what other namespaces have stored.
+    """
+    with rt.database.reading() as db:
         scoped = db.get(XetXorbScope, (xorb_hash, scope_id))
-        return scoped is not None and get_xorb(db, xorb_hash) is not None
-    return False
+        if scoped is None or get_xorb(db, xorb_hash) is None:
+            return False
+    with rt.database.writing() as db:
+        lock_xorb(db, xorb_hash)
+        touch_xorbs(db, [xorb_hash])
+        return get_xorb(db, xorb_hash) is not None
 
 
 def touch_xorbs(db: Session, xorb_hashes: Iterable[str]) -> None:
