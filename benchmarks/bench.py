@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from kit.people import add_people
 from kit.server import LiveServer, free_port, live_server
-
 from llmos.app.schema import ensure_schema
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import Settings
@@ -120,7 +119,8 @@ def nginx(folder: Path, root: Path) -> Iterator[str]:
         f"""daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.err; user root;
 events {{ worker_connections 256; }}
 http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {folder}/nb;
-proxy_temp_path {folder}/np; fastcgi_temp_path {folder}/nf; uwsgi_temp_path {folder}/nu; scgi_temp_path {folder}/ns;
+proxy_temp_path {folder}/np; fastcgi_temp_path {folder}/nf;
+uwsgi_temp_path {folder}/nu; scgi_temp_path {folder}/ns;
 server {{ listen 127.0.0.1:{port}; root {root}; }} }}
 """
     )

@@ -72,8 +72,8 @@ def fill(bench: Bench, count: int = REPO_COUNT) -> None:
         ]
         db.execute(insert(Repo), repos)
         ids = db.scalars(select(Repo.id).where(Repo.name_key.like("model-%"))).all()
-        siblings = [{"rfilename": name, "size": 1000, "blobId": "0" * 40} for name in
-                    (".gitattributes", "README.md", "config.json", "model.safetensors", "tokenizer.json")]  # fmt: skip
+        names = (".gitattributes", "README.md", "config.json", "model.safetensors", "tokenizer.json")
+        siblings = [{"rfilename": name, "size": 1000, "blobId": "0" * 40} for name in names]
         facts = [
             {
                 "repo_id": repo_id,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import urllib.request
 
-from kit.server import LiveServer
 from starlette.testclient import TestClient
+
+from kit.server import LiveServer
 
 
 def test_live_server_answers_with_a_request_id(server: LiveServer) -> None:

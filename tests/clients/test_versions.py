@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from kit.programs import client_env, run_python
 from kit.server import LiveServer
 

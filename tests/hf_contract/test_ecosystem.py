@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from kit.programs import client_env, run, run_python
 from kit.server import LiveServer
 
@@ -26,14 +27,16 @@ bare = Tokenizer(models.BPE(unk_token="<unk>"))
 bare.pre_tokenizer = pre_tokenizers.Whitespace()
 bare.train_from_iterator(["ada writes a tiny llm", "你好 世界"] * 20,
                          trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>", "<s>", "</s>"]))
-PreTrainedTokenizerFast(tokenizer_object=bare, unk_token="<unk>", bos_token="<s>", eos_token="</s>").push_to_hub(repo)
+special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+PreTrainedTokenizerFast(tokenizer_object=bare, **special).push_to_hub(repo)
 
 back = AutoModelForCausalLM.from_pretrained(repo)
 tokenizer = AutoTokenizer.from_pretrained(repo)
 same = all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), back.state_dict().values()))
 ids = tokenizer("ada writes 你好", return_tensors="pt")["input_ids"]
 out = back.generate(ids, max_new_tokens=4, do_sample=False)
-print(json.dumps({"same": same, "type": AutoConfig.from_pretrained(repo).model_type, "grown": out.shape[1] > ids.shape[1]}))
+kind = AutoConfig.from_pretrained(repo).model_type
+print(json.dumps({"same": same, "type": kind, "grown": out.shape[1] > ids.shape[1]}))
 """
 
 DATASETS = """

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from kit.people import add_people
 from kit.programs import client_env
 from kit.server import live_server
-
 from llmos.app.schema import ensure_schema
 from llmos.features.repos.push import reconcile
 from llmos.features.repos.repair import find_problems

@@ -6,6 +6,7 @@ started again after 1, 2, 4 … 30 seconds; one that ran for a minute counts as 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -45,10 +46,8 @@ class Part:
 
     def signal_group(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
-            except ProcessLookupError:
-                pass
 
 
 class Supervisor:

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-
-from llmos.app.worker import Periodic, Task
+from llmos.app.worker import Aside, Periodic
 from llmos.features.auth.sessions import remove_expired
+from llmos.features.repos.claims import referenced_oids
 from llmos.features.repos.lifecycle import purge_deleted_repos
 from llmos.features.repos.push import reconcile
 from llmos.features.repos.trending import recount
 from llmos.features.repos.xet_claims import collect_unclaimed, verify_claims
-from llmos.features.storage.gc import clean_tmp
+from llmos.features.storage.gc import clean_tmp, collect, plan_gc
 from llmos.features.storage.multipart import drop_expired_uploads
 from llmos.features.storage.xet.scrub import scrub
 from llmos.infra.mail import outgoing as _outgoing  # noqa: F401  # registers the delivery of mail
 from llmos.infra.runtime import Runtime
 
-log = logging.getLogger("llmos.worker")
-
 MINUTE_S = 60.0
 HOUR_S = 3600.0
-
-
-class Aside:
-    """Runs a task that may take minutes in a thread of its own, so that news need not wait.
-
-    A call while the last run goes on does nothing. The thread ends with the process: only for
-    tasks that may be killed at any point.
-    """
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._thread: threading.Thread | None = None
-
-    def __call__(self, rt: Runtime) -> None:
-        if self._thread is not None and self._thread.is_alive():
-            return
-        self._thread = threading.Thread(target=self._run, args=(rt,), daemon=True)
-        self._thread.start()
-
-    def _run(self, rt: Runtime) -> None:
-        try:
-            self._task(rt)
-        except Exception:  # worker loop: one failing task must not stop the others
-            log.exception("task %s failed", getattr(self._task, "__name__", self._task))
+DAY_S = 24 * HOUR_S
 
 
 def periodic_tasks() -> list[Periodic]:
@@ -60,6 +33,13 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("purge deleted repositories", HOUR_S, purge_deleted_repos),
         Periodic("hash large files that were just uploaded", 5.0, Aside(verify_claims)),
         Periodic("read stored chunks again", 5 * MINUTE_S, Aside(scrub)),
-        Periodic("remove chunks that nobody uses", 24 * HOUR_S, Aside(collect_unclaimed)),
+        Periodic("remove chunks that nobody uses", DAY_S, Aside(collect_unclaimed)),
+        Periodic("remove large objects that nobody uses", DAY_S, Aside(_collect_lfs)),
         Periodic("recount downloads and trending scores", 10 * MINUTE_S, recount),
     ]
+
+
+def _collect_lfs(rt: Runtime) -> None:
+    with rt.database.reading() as db:
+        plan = plan_gc(db, rt, referenced_oids)
+    collect(rt, plan, referenced_oids)

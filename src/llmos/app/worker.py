@@ -33,6 +33,30 @@ class Periodic:
     next_at: float = 0.0
 
 
+class Aside:
+    """Runs a task that may take minutes in a thread of its own, so that news need not wait.
+
+    A call while the last run goes on does nothing. The thread ends with the process: only for
+    tasks that may be killed at any point.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, rt: Runtime) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._thread = threading.Thread(target=self._run, args=(rt,), daemon=True)
+        self._thread.start()
+
+    def _run(self, rt: Runtime) -> None:
+        try:
+            self._task(rt)
+        except Exception:  # worker loop: one failing task must not stop the others
+            log.exception("task %s failed", getattr(self._task, "__name__", self._task))
+
+
 def run_due(rt: Runtime, tasks: list[Periodic], now_s: float) -> None:
     """Run every task whose time has come; a failing one is logged and waits its full period."""
     for task in tasks:

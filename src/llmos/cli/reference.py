@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from fastapi.routing import APIRoute
 
 from llmos.infra.settings import Settings
 
@@ -64,22 +63,23 @@ def commands_page() -> str:
 
 
 def routes_page() -> str:
-    from llmos.app.asgi import build_api
+    from llmos.app.asgi import build_api, flat_routes
 
     lines = [
         "# Routes",
         "",
-        "Every address the instance answers, in matching order.",
+        "Every address the instance answers, in matching order. `seg` is one path segment, `rev` a",
+        "revision, `rest` the rest of the path; each is percent-decoded once.",
         "",
         "| method | path |",
         "|---|---|",
+        "| GET, HEAD | `/{prefix}{namespace}/{name}/resolve/{rev}/{path}` (and `raw`) |",
     ]
-    for route in build_api().routes:
-        methods = sorted(getattr(route, "methods", None) or {"*"})
-        shown = [
-            m for m in methods if not (m == "HEAD" and "GET" in methods and not isinstance(route, APIRoute))
-        ]
-        lines.append(f"| {', '.join(shown)} | `{getattr(route, 'path', route)}` |")
+    for route in flat_routes(build_api()):
+        path = getattr(route, "path", None)
+        if path is not None:
+            methods = sorted(getattr(route, "methods", None) or {"any"})
+            lines.append(f"| {', '.join(methods)} | `{path}` |")
     return "\n".join(lines) + "\n"
 
 

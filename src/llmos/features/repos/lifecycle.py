@@ -177,6 +177,8 @@ def delete_repo(db: Session, actor: Actor, repo: Repo) -> DeletedRepo:
     audit.record(db, actor, "repo.delete", repo.key)
     emit(db, "RepoDeleted", event_payload(actor, repo))
     forget_search(db, repo)
+    # The grace of its large objects begins now, or an undo could find them collected.
+    release_claims(db, repo)
     db.flush()
     db.execute(delete(Repo).where(Repo.id == repo.id))
     db.expunge(repo)

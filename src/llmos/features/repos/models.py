@@ -94,7 +94,7 @@ class RepoFacts(Base):
     config: Mapped[dict[str, Any]] = mapped_column(default=dict)
     safetensors: Mapped[dict[str, Any]] = mapped_column(default=dict)
     gguf: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    extra: Mapped[dict[str, Any]] = mapped_column(default=dict)  # model_index, eval_results, transformers_info…
+    extra: Mapped[dict[str, Any]] = mapped_column(default=dict)  # model_index, eval_results, …
 
 
 class RepoTag(Base):

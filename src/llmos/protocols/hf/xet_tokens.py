@@ -45,7 +45,7 @@ def get_read_token(
 
 
 @router.api_route(
-    "/api/buckets{path:path}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False
+    "/api/buckets{path:rest}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False
 )
 async def refuse_buckets() -> Response:
     raise NotBuilt("Buckets are not built on this instance: keep the files in a repository.")
