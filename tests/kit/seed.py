@@ -225,97 +225,114 @@ def parquet() -> bytes:
     return out.getvalue()
 
 
+DIALOGUES_CARD = """---
+license: cc-by-sa-4.0
+language: [en, zh]
+task_categories: [text-generation]
+size_categories: [10K<n<100K]
+extra_gated_fields:
+  Organisation: text
+  I will not publish names: checkbox
+---
+# Dialogues
+
+Forty thousand polite conversations, names removed.
+"""
+
+# name, task, base model, one sentence
+SMALL_MODELS = [
+    ("ada/tiny-llm-chat", "text-generation", "ada/tiny-llm", "A tiny model that answers politely."),
+    ("grace/tiny-summary-zh", "summarization", "ada/tiny-llm", "把一篇新闻压缩成一句话的小模型。"),
+    ("lab/tiny-embed", "sentence-similarity", "", "Sentence vectors of 64 numbers, for small machines."),
+]
+RECIPE = "layers: 8\nheads: 8\nwidth: 256\n"
+
+
+class World:
+    """Writes as whoever owns a repository; ada also writes for `lab`."""
+
+    def __init__(self, endpoint: str, tokens: dict[str, str]) -> None:
+        from huggingface_hub import HfApi
+
+        self.endpoint = endpoint
+        self.apis = {name: HfApi(endpoint=endpoint, token=tokens[name]) for name in ("ada", "grace")}
+
+    def api(self, repo_id: str) -> Any:
+        return self.apis["grace" if repo_id.startswith("grace/") else "ada"]
+
+    def create(self, repo_id: str, kind: str = "model", **options: Any) -> None:
+        self.api(repo_id).create_repo(repo_id, repo_type=kind, exist_ok=True, **options)
+
+    def put(self, repo_id: str, kind: str, message: str, files: dict[str, bytes | str]) -> None:
+        from huggingface_hub import CommitOperationAdd
+
+        operations = [
+            CommitOperationAdd(path, data.encode() if isinstance(data, str) else data)
+            for path, data in files.items()
+        ]
+        self.api(repo_id).create_commit(repo_id, operations, commit_message=message, repo_type=kind)
+
+
 def seed(endpoint: str, tokens: dict[str, str]) -> None:
     """Fill an instance that has ada, grace and the organisation lab."""
-    from huggingface_hub import CommitOperationAdd, HfApi, get_session
-
-    ada, grace = (HfApi(endpoint=endpoint, token=tokens[name]) for name in ("ada", "grace"))
-
-    def put(api: Any, repo_id: str, kind: str, files: dict[str, bytes | str], message: str) -> None:
-        operations = [
-            CommitOperationAdd(path, text.encode() if isinstance(text, str) else text)
-            for path, text in files.items()
-        ]
-        api.create_commit(repo_id, operations, commit_message=message, repo_type=kind)
-
-    grace.create_repo("grace/news-zh", repo_type="dataset", exist_ok=True)
-    csv = "title,topic,length\n" + "".join(f"{title},{topic},{len(title)}\n" for title, topic in HEADLINES)
-    lines = "".join(
-        json.dumps({"title": title, "topic": topic}, ensure_ascii=False) + "\n" for title, topic in HEADLINES
-    )
-    put(
-        grace, "grace/news-zh", "dataset", {"README.md": DATASET_CARD, "sample.csv": csv}, "Describe the data"
-    )
-    put(
-        grace, "grace/news-zh", "dataset", {"data/train.parquet": parquet(), "data/sample.jsonl": lines}, "Add the headlines"
-    )  # fmt: skip
-
-    ada.create_repo("ada/tiny-llm", exist_ok=True)
-    put(ada, "ada/tiny-llm", "model", {"README.md": "# Tiny LLM\n\nComing soon.\n"}, "First words")
-    put(
-        ada, "ada/tiny-llm", "model",
-        {"config.json": json.dumps(CONFIG, indent=2) + "\n", "model.safetensors": weights()}, "Add the first checkpoint",
-    )  # fmt: skip
-    put(
-        ada,
-        "ada/tiny-llm",
-        "model",
-        {"training/train.py": TRAIN, "training/recipe.yaml": "layers: 4\nheads: 4\nwidth: 64\n"},
-        "Show how it was trained",
-    )
-    put(
-        ada,
-        "ada/tiny-llm",
-        "model",
-        {"README.md": MODEL_CARD, "training/recipe.yaml": "layers: 4\nheads: 4\nwidth: 64\nsteps: 12000\n"},
-        "Write the card",
-    )
-    ada.create_tag("ada/tiny-llm", tag="v1.0", tag_message="First release")
-    ada.create_branch("ada/tiny-llm", branch="longer-context")
-
-    small = {"config.json": json.dumps(CONFIG, indent=2), "model.safetensors": weights(64, 4)}
-    cards = [
-        (
-            ada,
-            "ada/tiny-llm-chat",
-            "text-generation",
-            "ada/tiny-llm",
-            "A tiny model that answers politely, tuned on forty thousand dialogues.",
-        ),
-        (grace, "grace/tiny-summary-zh", "summarization", "ada/tiny-llm", "把一篇新闻压缩成一句话的小模型。"),
-        (
-            ada,
-            "lab/tiny-embed",
-            "sentence-similarity",
-            "",
-            "Sentence vectors of 64 numbers, for search on small machines.",
-        ),
-    ]
-    for api, name, task, base, text in cards:
-        api.create_repo(name, exist_ok=True)
-        head = f"---\nlicense: mit\nlanguage: [en, zh]\npipeline_tag: {task}\n" + (
-            f"base_model: {base}\n" if base else ""
-        )
-        put(api, name, "model", {"README.md": f"{head}---\n# {name}\n\n{text}\n", **small}, "Publish")
-
-    grace.create_repo("grace/dialogues", repo_type="dataset", exist_ok=True)
-    card = "---\nlicense: cc-by-sa-4.0\nlanguage: [en, zh]\ntask_categories: [text-generation]\nsize_categories: [10K<n<100K]\nextra_gated_fields:\n  Organisation: text\n  I will not publish names: checkbox\n---\n# Dialogues\n\nForty thousand polite conversations, names removed.\n"
-    put(grace, "grace/dialogues", "dataset", {"README.md": card, "data/train.jsonl": lines}, "Publish")
-    grace.update_repo_settings("grace/dialogues", repo_type="dataset", gated="manual")
-
-    ada.create_repo("lab/attention-drawn", repo_type="space", space_sdk="static", exist_ok=True)
+    world = World(endpoint, tokens)
+    seed_datasets(world)
+    seed_models(world)
+    world.create("lab/attention-drawn", "space", space_sdk="static")
     page = "<!doctype html><title>Attention</title><h1>Attention, drawn</h1>\n"
-    put(ada, "lab/attention-drawn", "space", {"README.md": SPACE_CARD, "index.html": page}, "Publish")
-    ada.create_repo("lab/fast-attention", repo_type="kernel", exist_ok=True)
-    put(ada, "lab/fast-attention", "kernel", {"README.md": TOOL_CARD, "attention.py": TRAIN}, "Publish")
-    ada.create_repo("ada/notebook", private=True, exist_ok=True)
+    world.put("lab/attention-drawn", "space", "Publish", {"README.md": SPACE_CARD, "index.html": page})
+    world.create("lab/fast-attention", "kernel")
+    world.put("lab/fast-attention", "kernel", "Publish", {"README.md": TOOL_CARD, "attention.py": TRAIN})
+    seed_likes(endpoint, tokens)
+
+
+def seed_datasets(world: World) -> None:
+    csv = "title,topic,length\n" + "".join(f"{title},{topic},{len(title)}\n" for title, topic in HEADLINES)
+    records = [{"title": title, "topic": topic} for title, topic in HEADLINES]
+    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    world.create("grace/news-zh", "dataset")
+    world.put("grace/news-zh", "dataset", "Describe the data", {"README.md": DATASET_CARD, "sample.csv": csv})
+    tables = {"data/train.parquet": parquet(), "data/sample.jsonl": lines}
+    world.put("grace/news-zh", "dataset", "Add the headlines", tables)
+    world.create("grace/dialogues", "dataset")
+    world.put(
+        "grace/dialogues", "dataset", "Publish", {"README.md": DIALOGUES_CARD, "data/train.jsonl": lines}
+    )
+    world.api("grace/dialogues").update_repo_settings("grace/dialogues", repo_type="dataset", gated="manual")
+
+
+def seed_models(world: World) -> None:
+    name, config = "ada/tiny-llm", json.dumps(CONFIG, indent=2) + "\n"
+    world.create(name)
+    first = "---\nlicense: apache-2.0\n---\n# Tiny LLM\n\nComing soon.\n"
+    world.put(name, "model", "First words", {"README.md": first})
+    files: dict[str, bytes | str] = {"config.json": config, "model.safetensors": weights()}
+    world.put(name, "model", "Add the first checkpoint", files)
+    world.api(name).create_tag(name, tag="v1.0", tag_message="First release")
+    world.api(name).create_branch(name, branch="longer-context")
+    training = {"training/train.py": TRAIN, "training/recipe.yaml": RECIPE}
+    world.put(name, "model", "Show how it was trained", training)
+    card = {"README.md": MODEL_CARD, "training/recipe.yaml": RECIPE + "steps: 12000\n"}
+    world.put(name, "model", "Write the card", card)
+    small: dict[str, bytes | str] = {"config.json": config, "model.safetensors": weights(64, 4)}
+    for other, task, base, text in SMALL_MODELS:
+        world.create(other)
+        head = f"---\nlicense: mit\nlanguage: [en, zh]\npipeline_tag: {task}\n"
+        head += f"base_model: {base}\n" if base else ""
+        world.put(other, "model", "Publish", {"README.md": f"{head}---\n# {other}\n\n{text}\n", **small})
+    world.create("ada/notebook", private=True)
+
+
+def seed_likes(endpoint: str, tokens: dict[str, str]) -> None:
+    from huggingface_hub import get_session
+
+    session = get_session()
     for token in tokens.values():
         for repo in ("models/ada/tiny-llm", "datasets/grace/news-zh", "spaces/lab/attention-drawn"):
-            get_session().post(
-                f"{endpoint}/api/{repo}/like", headers={"authorization": f"Bearer {token}"}
-            ).raise_for_status()
+            headers = {"authorization": f"Bearer {token}"}
+            session.post(f"{endpoint}/api/{repo}/like", headers=headers).raise_for_status()
     for _ in range(7):
-        get_session().get(f"{endpoint}/ada/tiny-llm/resolve/main/config.json").raise_for_status()
+        session.get(f"{endpoint}/ada/tiny-llm/resolve/main/config.json").raise_for_status()
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -14,7 +15,6 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import (
     PageForm,
     redirect_page,
-    redirect_to_login,
     render_page,
     request_locale,
 )
@@ -100,12 +100,17 @@ def _gate_field(name: str, kind: Any) -> dict[str, Any]:
     return {"name": name, "kind": kind_name, "options": options}
 
 
+def _sign_in_first(request: Request, repo: Repo) -> Response:
+    """Afterwards they come back to the page, as the address of the form itself shows nothing."""
+    return redirect_page(request, f"/login?next={quote(repo_href(repo), safe='/')}")
+
+
 @routes.post("/access")
 def post_access(request: Request, db: WriteDb, actor: ActorDep, form: PageForm) -> Response:
     """Ask for the content of a gated repository."""
     repo = page_repo(request, db, actor)
     if actor.user_id is None:
-        return redirect_to_login(request)
+        return _sign_in_first(request, repo)
     answers = {name: form.text(f"field:{name}") for name in form_fields(db, repo)}
     asked = ask_access(db, actor, repo, answers)
     if asked.status == "accepted":
@@ -120,7 +125,7 @@ def post_like(request: Request, db: WriteDb, actor: ActorDep, form: PageForm) ->
     """Like, or take the like back."""
     repo = page_repo(request, db, actor)
     if actor.user_id is None:
-        return redirect_to_login(request)
+        return _sign_in_first(request, repo)
     if has_liked(db, actor, repo):
         unlike_repo(db, actor, repo)
     else:
