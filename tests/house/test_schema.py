@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from llmos.app.schema import all_tables, ensure_schema
+from llmos.app.schema import MIGRATIONS, SCHEMA_REVISION, all_tables, ensure_schema
 from llmos.infra.runtime import Runtime
 
 
@@ -24,3 +25,7 @@ def _is_search_table(difference: object) -> bool:
 def test_schema_is_brought_up_twice_without_harm(rt: Runtime) -> None:
     ensure_schema(rt)
     ensure_schema(rt)
+
+
+def test_the_newest_migration_is_the_one_the_program_expects() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == SCHEMA_REVISION

@@ -6,22 +6,21 @@ import importlib
 import logging
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from llmos.core.errors import LlmosError
 from llmos.infra.db.base import Base
 from llmos.infra.runtime import Runtime
 
+# The newest migration; a house test compares it with the folder.
+SCHEMA_REVISION = "0001"
 MODEL_MODULES = (
     "llmos.infra.queue.outbox",
     "llmos.infra.search.tables",
     "llmos.features.accounts.models",
     "llmos.features.auth.models",
     "llmos.features.storage.models",
+    "llmos.features.storage.xet.models",
     "llmos.features.repos.models",
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -36,33 +35,42 @@ def all_tables() -> MetaData:
     return Base.metadata
 
 
-def _config(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    return config
-
-
 def ensure_schema(rt: Runtime) -> None:
-    """Migrate the database to this version; quick when nothing is to do.
+    """Migrate the database to this version; one query when nothing is to do.
 
     Raises LlmosError when the database was made by a newer version.
     """
-    all_tables()
-    # Alembic tells of every plugin it sets up; only its warnings are news to an operator.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with rt.database.reading() as db:
+        if _current_revision(db.connection()) == SCHEMA_REVISION:
+            return
     with rt.database.write_engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PG_LOCK})
-        all_tables().create_all(connection)
-        current = MigrationContext.configure(connection).get_current_revision()
-        script = ScriptDirectory(str(MIGRATIONS))
-        if current == script.get_current_head():
-            return
-        known = {revision.revision for revision in script.walk_revisions()}
-        if current is not None and current not in known:
-            raise LlmosError(
-                "This database was made by a newer version of LLMOS: upgrade the program, "
-                "or restore a backup."
-            )
-        command.upgrade(_config(connection), "head")
+        if _current_revision(connection) != SCHEMA_REVISION:
+            _migrate(connection)
+
+
+def _current_revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+
+
+def _migrate(connection: Connection) -> None:
+    # Imported here: it takes longer to load than all other starts take altogether.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    # It tells of every plugin it sets up; only its warnings are news to an operator.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    known = {revision.revision for revision in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    current = _current_revision(connection)
+    if current is not None and current not in known:
+        raise LlmosError(
+            "This database was made by a newer version of LLMOS: upgrade the program, or restore a backup."
+        )
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -6,8 +6,16 @@ from alembic import context
 from sqlalchemy import Connection
 
 from llmos.app.schema import all_tables
+from llmos.infra.db.base import UtcDateTime
 from llmos.infra.db.engine import Database
 from llmos.infra.settings import get_settings
+
+
+def _render_item(kind: str, item: object, _context: object) -> str | bool:
+    """Migrations name plain types only, so that they outlive the classes of today."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
 
 
 def _run(connection: Connection) -> None:
@@ -16,6 +24,7 @@ def _run(connection: Connection) -> None:
         target_metadata=all_tables(),
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
+        render_item=_render_item,
         compare_server_default=False,
     )
     with context.begin_transaction():

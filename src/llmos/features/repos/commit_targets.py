@@ -94,9 +94,8 @@ def open_target(
 
 
 def author_identity(rt: Runtime, actor: Actor) -> Identity:
-    """The actor as git names them, now."""
-    email = actor.email or f"{actor.name}@users.noreply.{_host(rt)}"
-    return Identity(actor.name, email, clock.now())
+    """The actor as git names them, now; never with their real e-mail, since history is public."""
+    return Identity(actor.name, f"{actor.name}@users.noreply.{_host(rt)}", clock.now())
 
 
 def site_identity(rt: Runtime) -> Identity:
