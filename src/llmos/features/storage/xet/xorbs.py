@@ -91,7 +91,9 @@ def _keep(rt: Runtime, path: Path, xorb_hash: str, parsed: ParsedXorb, scope_id:
         row = db.get_one(XetXorb, xorb_hash) if known is None else get_xorb(db, xorb_hash)
         if row is None or rt.objects.head(key_of(row)) != row.packed_bytes:
             raise Unavailable("The xorb was being cleaned up at this moment: send it again.")
-        return add_scope(db, [xorb_hash], scope_id) > 0
+        is_new = db.get(XetXorbScope, (xorb_hash, scope_id)) is None
+        add_scope(db, [xorb_hash], scope_id)
+        return is_new
 
 
 def _write_row(db: Session, xorb_hash: str, parsed: ParsedXorb, chunks: bytes) -> None:
@@ -147,7 +149,7 @@ def touch_xorbs(db: Session, xorb_hashes: Iterable[str]) -> None:
         db.execute(statement.values(touched_at=clock.now(), doomed_at=None))
 
 
-def add_scope(db: Session, xorb_hashes: Iterable[str], scope_id: int) -> int:
-    """Record that the namespace knows these stored xorbs; how many it did not before."""
+def add_scope(db: Session, xorb_hashes: Iterable[str], scope_id: int) -> None:
+    """Record that the namespace knows these stored xorbs."""
     rows = [{"xorb_hash": name, "scope_id": scope_id} for name in sorted(set(xorb_hashes))]
-    return insert_missing(db, XetXorbScope, rows)
+    insert_missing(db, XetXorbScope, rows)
