@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     storage_secret_key: str | None = Field(None, description="Secret key of the object store.")
     storage_region: str = Field("us-east-1", description="Region of the object store.")
     storage_presign: bool = Field(
-        False, description="Answer downloads and uploads with links straight to the object store."
+        False, description="Answer downloads of large files with links straight to the object store."
     )
 
     regular_file_limit_bytes: int = Field(

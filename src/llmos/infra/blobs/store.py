@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from llmos.core.errors import Unavailable
 from llmos.infra.blobs.durable import publish_file, write_file
 from llmos.infra.settings import Settings
 
+log = logging.getLogger(__name__)
+
 STREAM_CHUNK_BYTES = 1024 * 1024
+# S3 takes at most 10,000 parts of one upload.
+MAX_PARTS = 9_000
+MIN_PART_BYTES = 8 * 1024 * 1024
 
 
 class ObjectMeta(NamedTuple):
@@ -124,23 +132,42 @@ class FolderStore:
         return None
 
 
+@contextlib.contextmanager
+def _said_plainly(*also: type[Exception]) -> Iterator[None]:
+    """What goes wrong between this machine and the store becomes Unavailable; its details are logged."""
+    try:
+        yield
+    except (BaseError, *also) as error:
+        log.error("object store: %s", str(error).split("\n", 1)[0])
+        raise Unavailable(
+            "The object store cannot be reached or refused the request: try again in a moment."
+        ) from error
+
+
 class RemoteStore:
-    """Objects in an S3-compatible bucket; a put is durable when the store has answered."""
+    """Objects in an S3-compatible bucket; a put is durable when the store has answered.
+
+    Every call raises Unavailable when the store does not answer as it should.
+    """
 
     def __init__(self, store: S3Store, *, presigns: bool) -> None:
         self._store = store
         self._presigns = presigns
 
     def put_file(self, key: str, source: Path) -> None:
-        obstore.put(self._store, key, source)
+        part_bytes = max(MIN_PART_BYTES, -(-source.stat().st_size // MAX_PARTS))
+        with _said_plainly(FileNotFoundError):  # there is no such bucket
+            obstore.put(self._store, key, source, chunk_size=part_bytes, max_concurrency=4)
         source.unlink()
 
     def put_bytes(self, key: str, data: bytes) -> None:
-        obstore.put(self._store, key, data)
+        with _said_plainly(FileNotFoundError):  # there is no such bucket
+            obstore.put(self._store, key, data)
 
     def head(self, key: str) -> int | None:
         try:
-            return int(obstore.head(self._store, key)["size"])
+            with _said_plainly():
+                return int(obstore.head(self._store, key)["size"])
         except FileNotFoundError:
             return None
 
@@ -151,23 +178,29 @@ class RemoteStore:
                 raise FileNotFoundError(key)
         if end <= start:
             return b""
-        return bytes(obstore.get_range(self._store, key, start=start, end=end))
+        with _said_plainly():
+            return bytes(obstore.get_range(self._store, key, start=start, end=end))
 
     def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
         if end <= start:
             return
-        result = obstore.get(self._store, key, options={"range": (start, end)})
-        for piece in result.stream(min_chunk_size=STREAM_CHUNK_BYTES):
-            yield bytes(piece)
+        with _said_plainly():
+            result = obstore.get(self._store, key, options={"range": (start, end)})
+            for piece in result.stream(min_chunk_size=STREAM_CHUNK_BYTES):
+                start += len(piece)
+                yield bytes(piece)
+        if start != end:
+            raise FileNotFoundError(f"{key} is shorter than its record says")
 
     def delete(self, key: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), _said_plainly():
             obstore.delete(self._store, key)
 
     def list(self, prefix: str) -> Iterator[ObjectMeta]:
-        for batch in obstore.list(self._store, prefix=prefix):
-            for meta in batch:
-                yield ObjectMeta(meta["path"], meta["size"], meta["last_modified"])
+        with _said_plainly():
+            for batch in obstore.list(self._store, prefix=prefix):
+                for meta in batch:
+                    yield ObjectMeta(meta["path"], meta["size"], meta["last_modified"])
 
     def local_path(self, key: str) -> Path | None:
         return None
@@ -196,6 +229,7 @@ def open_store(settings: Settings) -> ObjectStore:
         bucket,
         prefix=prefix or None,
         client_options={"allow_http": True},
+        retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=30)},
         **config,
     )
     return RemoteStore(store, presigns=settings.storage_presign)

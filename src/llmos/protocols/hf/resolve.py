@@ -1,6 +1,7 @@
 """Hub protocol: file content at `/{namespace}/{name}/resolve/{rev}/{path}`, and `raw` beside it.
 
-Answers directly, never by a redirect: the client reads the metadata headers off the first answer.
+Answers directly: the client reads the metadata headers off the first answer. Only where the object
+store gives links, a GET of a large file is sent there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
@@ -24,6 +26,7 @@ from llmos.features.repos.downloads import count_download
 from llmos.features.repos.files import open_claimed
 from llmos.features.repos.places import git_folder
 from llmos.features.repos.policy import repo_not_found
+from llmos.features.storage.objects import presigned_link
 from llmos.infra.db.quick import QuickQuery
 from llmos.infra.git.caches import LruCache
 from llmos.infra.git.loose import read_plain_branch
@@ -130,6 +133,14 @@ class ResolveRoute(BaseRoute):
         if verb == "resolve":
             self._facts.put((facts.object_id, facts.commit_oid, raw_path), facts)
         is_large = facts.lfs is not None and verb == "resolve"
+        if is_large and _may_redirect(request, rt):
+            link = await run_in_threadpool(_direct_link, rt, facts)
+            if link is not None:
+                if _is_download_start(request):
+                    count_download(rt, facts.repo_id)
+                headers = _file_headers(request, rt, facts, is_raw=False) | {"Cache-Control": "no-store"}
+                await RedirectResponse(link, 302, headers)(scope, receive, send)
+                return
         await self._send(
             request, facts, _large_content if is_large else _regular_content, scope, receive, send
         )
@@ -207,6 +218,23 @@ async def _large_content(rt: Runtime, facts: FileFacts, request: Request) -> Con
             return open_claimed(db, rt, facts.repo_id, facts.lfs.oid).content(rt)
 
     return await run_in_threadpool(find)
+
+
+def _may_redirect(request: Request, rt: Runtime) -> bool:
+    """Programs follow to the object store; a browser would lose the file's name on the way.
+
+    HEAD is always answered here, as clients read a file's hash and size off the first answer.
+    """
+    is_program = not request.headers.get("accept", "").startswith("text/html")
+    wants_name = "download" in request.query_params
+    return rt.settings.storage_presign and request.method == "GET" and is_program and not wants_name
+
+
+def _direct_link(rt: Runtime, facts: FileFacts) -> str | None:
+    assert facts.lfs is not None
+    with rt.database.reading() as db:
+        found = open_claimed(db, rt, facts.repo_id, facts.lfs.oid)
+    return presigned_link(rt, found.oid) if found.key is not None else None
 
 
 def _media_type(facts: FileFacts, *, is_raw: bool) -> str:
