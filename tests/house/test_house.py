@@ -88,7 +88,7 @@ def test_modules_stay_readable() -> None:
     long = {
         str(path.relative_to(ROOT)): count
         for path in (ROOT / "src").rglob("*.py")
-        if (count := len(path.read_text().splitlines())) > 400
+        if path.parent.name != "versions" and (count := len(path.read_text().splitlines())) > 400
     }
     assert not long, f"split these modules: {long}"
 

@@ -18,3 +18,4 @@ def add_last_hub_routes(app: FastAPI) -> None:
     app.include_router(not_built.router)
     app.include_router(info.router)
     app.include_router(info.short_ids)
+    app.include_router(not_built.unknown)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from llmos.core.errors import NotBuilt
+from llmos.core.errors import NotBuilt, NotFound
 from llmos.features.auth.edge import ActorDep
 from llmos.protocols.hf.target import REPO_API
 
@@ -55,3 +55,13 @@ def _refusal(part: str) -> Callable[..., None]:
 for _part, _paths in PARTS.items():
     for _path in _paths:
         router.add_api_route(_path, _refusal(_part), methods=METHODS)
+
+
+unknown = APIRouter(include_in_schema=False)
+
+
+def _no_such_address(actor: ActorDep) -> None:
+    raise NotFound("There is no such API address: `/api/openapi.json` lists those there are.")
+
+
+unknown.add_api_route("/api/{rest:rest}", _no_such_address, methods=METHODS)
