@@ -135,9 +135,10 @@ class FolderStore:
 @contextlib.contextmanager
 def _said_plainly(*also: type[Exception]) -> Iterator[None]:
     """What goes wrong between this machine and the store becomes Unavailable; its details are logged."""
+    kinds: tuple[type[Exception], ...] = (BaseError, *also)
     try:
         yield
-    except (BaseError, *also) as error:
+    except kinds as error:
         log.error("object store: %s", str(error).split("\n", 1)[0])
         raise Unavailable(
             "The object store cannot be reached or refused the request: try again in a moment."
