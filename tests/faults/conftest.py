@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from faults.live import Visitor
 from faults.rawclient import RawClient
 from kit.people import add_people
+from kit.server import LiveServer
 from llmos.app.asgi import create_app
 from llmos.app.schema import ensure_schema
 from llmos.infra.runtime import open_runtime
@@ -72,3 +74,11 @@ def commit_body(files: dict[str, str], summary: str = "Write") -> bytes:
     lines = [{"key": "header", "value": {"summary": summary, "description": ""}}]
     lines += [{"key": "file", "value": {"path": path, "content": text}} for path, text in files.items()]
     return b"\n".join(json.dumps(line).encode() for line in lines)
+
+
+@pytest.fixture
+def ada(server: LiveServer) -> Iterator[Visitor]:
+    """Ada as a client of the live server."""
+    visitor = Visitor(server)
+    yield visitor
+    visitor.http.close()

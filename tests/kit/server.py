@@ -43,17 +43,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def live_server(home: Path, **settings: str) -> Iterator[LiveServer]:
-    """Start a server over `home`; `settings` become `LLMOS_*` variables."""
+def live_server(home: Path, *, file_limit_bytes: int = 0, **settings: str) -> Iterator[LiveServer]:
+    """Start a server over `home`; `settings` become `LLMOS_*` variables.
+
+    No file may grow beyond `file_limit_bytes`, if given: for it the disk is full there.
+    """
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
     env = {key: value for key, value in os.environ.items() if not key.startswith(("LLMOS_", "HF_"))}
     env |= {"LLMOS_HOME": str(home), "LLMOS_PORT": str(port), "LLMOS_RATE_LIMITS": "false"}
     env |= {f"LLMOS_{key.upper()}": value for key, value in settings.items()}
     log = (home / "server.log").open("ab")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "llmos.app.serve"], env=env, stdout=log, stderr=subprocess.STDOUT
-    )
+    process = subprocess.Popen(_program(file_limit_bytes), env=env, stdout=log, stderr=subprocess.STDOUT)
     server = LiveServer(f"http://127.0.0.1:{port}", home, env, process)
     try:
         wait_until_up(server)
@@ -66,6 +67,13 @@ def live_server(home: Path, **settings: str) -> Iterator[LiveServer]:
             process.kill()
             process.wait()
         log.close()
+
+
+def _program(file_limit_bytes: int) -> list[str]:
+    server = [sys.executable, "-m", "llmos.app.serve"]
+    if not file_limit_bytes:
+        return server
+    return ["prlimit", f"--fsize={file_limit_bytes}", "env", "--ignore-signal=XFSZ", *server]
 
 
 def wait_until_up(server: LiveServer) -> None:
