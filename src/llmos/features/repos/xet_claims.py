@@ -124,8 +124,12 @@ def referenced_files(db: Session, file_hashes: Sequence[str]) -> set[str]:
 
 
 def collect_unclaimed(rt: Runtime) -> int:
-    """Mark and remove what no repository claims any more (see `storage.xet.gc`); bytes freed."""
-    return collect_xet(rt, plan_xet_gc(rt, referenced_files), referenced_files)
+    """Mark and remove what no repository claims any more (see `storage.xet.gc`); bytes freed.
+
+    Objects without a row are left to `llmos gc`, which somebody looks at.
+    """
+    plan = plan_xet_gc(rt, referenced_files, find_strays=False)
+    return collect_xet(rt, plan, referenced_files)
 
 
 def verify_claims(rt: Runtime) -> list[str]:

@@ -42,8 +42,9 @@ class XetGcPlan:
     size_bytes: int
 
 
-def plan_xet_gc(rt: Runtime, references: FileReferences) -> XetGcPlan:
-    """A dry run: reads only."""
+def plan_xet_gc(rt: Runtime, references: FileReferences, *, find_strays: bool = True) -> XetGcPlan:
+    """A dry run: reads only. Leave out strays where nobody looks at the plan: with a wrong or empty
+    database, every object would be one."""
     cutoff = clock.now() - timedelta(days=rt.settings.gc_grace_days)
     with rt.database.reading() as db:
         unused, needed = _sort_files(db, references, cutoff)
@@ -59,7 +60,7 @@ def plan_xet_gc(rt: Runtime, references: FileReferences) -> XetGcPlan:
             elif doomed_at <= clock.now() - DOOM_DELAY:
                 removed.append(name)
                 size_bytes += packed_bytes
-        strays, stray_bytes = _find_strays(db, rt)
+        strays, stray_bytes = _find_strays(db, rt) if find_strays else ([], 0)
     return XetGcPlan(unused, marked, removed, strays, size_bytes + stray_bytes)
 
 

@@ -17,6 +17,7 @@ from llmos.infra.runtime import Runtime
 DEFAULT_CACHE_BYTES = 10 * 1024**3
 # One file may take this part of the cache, so that a single download does not empty it.
 _MAX_SHARE = 2
+_being_copied: set[str] = set()
 
 
 def hot_root(rt: Runtime) -> Path:
@@ -45,11 +46,13 @@ def keep_hot(
 ) -> Iterator[bytes]:
     """Pass the pieces of a whole file on, and keep a copy once all have gone through.
 
-    A full disk or a file too large for the cache only means that no copy is kept.
+    A full disk or a file too large for the cache only means that no copy is kept. Of several
+    readers at once, one makes the copy.
     """
-    if not 0 < size_bytes <= limit_bytes // _MAX_SHARE:
+    if not 0 < size_bytes <= limit_bytes // _MAX_SHARE or file_hash in _being_copied:
         yield from pieces
         return
+    _being_copied.add(file_hash)
     root = hot_root(rt)
     aside = root / f".{os.getpid()}-{secrets.token_hex(8)}"
     copy = _Copy(aside)
@@ -60,6 +63,7 @@ def keep_hot(
         make_room(rt, size_bytes, limit_bytes=limit_bytes)
         copy.publish(root / file_hash[:2] / file_hash, size_bytes)
     finally:
+        _being_copied.discard(file_hash)
         copy.close()
         aside.unlink(missing_ok=True)
 
