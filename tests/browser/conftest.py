@@ -29,8 +29,9 @@ ARGUMENTS = [
 SYSTEM_CHROMIUM = os.environ.get("LLMOS_TEST_CHROMIUM") or shutil.which("chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Closed with each module: while Playwright is open, no test can run an event loop of its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=SYSTEM_CHROMIUM, args=ARGUMENTS)
         yield browser

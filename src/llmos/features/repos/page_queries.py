@@ -239,15 +239,24 @@ def list_mine(db: Session, actor: Actor, *, limit: int) -> list[Repo]:
     return list(db.scalars(statement.limit(limit)).unique())
 
 
-def list_owned(
-    db: Session, actor: Actor, namespace_id: int, repo_type: RepoType, *, limit: int
-) -> list[Repo]:
+def list_owned(db: Session, actor: Actor, namespace_id: int, *, limit: int) -> dict[RepoType, list[Repo]]:
+    """What a namespace publishes: of each type the latest changes, as far as the actor may see them."""
+    place = (
+        func.row_number()
+        .over(partition_by=Repo.type, order_by=(Repo.updated_at.desc(), Repo.id.desc()))
+        .label("place")
+    )
+    ranked = select(Repo.id, place).where(Repo.namespace_id == namespace_id, visible_to(actor)).subquery()
     statement = (
         select(Repo)
-        .where(Repo.namespace_id == namespace_id, Repo.type == repo_type.value, visible_to(actor))
-        .order_by(Repo.updated_at.desc(), Repo.id.desc())
+        .join(ranked, ranked.c.id == Repo.id)
+        .where(ranked.c.place <= limit)
+        .order_by(ranked.c.place)
     )
-    return list(db.scalars(statement.limit(limit)).unique())
+    found: dict[RepoType, list[Repo]] = {}
+    for repo in db.scalars(statement).unique():
+        found.setdefault(repo.repo_type, []).append(repo)
+    return {kind: found[kind] for kind in RepoType if kind in found}
 
 
 def count_by_type(db: Session, actor: Actor, namespace_id: int | None = None) -> dict[RepoType, int]:

@@ -212,9 +212,17 @@ def test_no_page_asks_the_database_too_often(
     counted: list[str] = []
     engine = rt.database.engine
     event.listen(engine, "before_cursor_execute", lambda *args: counted.append(args[2]))
-    for path in ("/", "/models", "/ada/tiny-llm", "/ada/tiny-llm/tree/main", "/search?q=tiny", "/ada"):
+    for path in (
+        "/",
+        "/models",
+        "/ada/tiny-llm",
+        "/ada/tiny-llm/tree/main",
+        "/search?q=tiny",
+        "/ada",
+        "/lab",
+    ):
         visitors.get(path)
         counted.clear()
         visitors.get(path, "grace")
         selects = [statement for statement in counted if statement.lstrip().upper().startswith("SELECT")]
-        assert len(selects) <= 16, (path, len(selects), selects)
+        assert len(selects) <= 12, (path, len(selects), selects)

@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
 from llmos.core.repo_types import RepoType
+from llmos.features.accounts.models import Namespace
 from llmos.features.accounts.policy import access_namespace
 from llmos.features.accounts.queries import profile
 from llmos.features.auth.edge import ActorDep
@@ -38,11 +39,7 @@ def profile_page(request: Request, db: ReadDb, actor: ActorDep) -> Response:
         return RedirectResponse(f"/{person.name}", 307)
     counts = count_by_type(db, actor, person.namespace_id)
     groups: list[dict[str, Any]] = []
-    shelves = {
-        kind: list_owned(db, actor, person.namespace_id, kind, limit=SHOWN_PER_TYPE)
-        for kind in RepoType
-        if counts[kind]
-    }
+    shelves = list_owned(db, actor, person.namespace_id, limit=SHOWN_PER_TYPE)
     beginnings = card_beginnings(db, [repo.id for repos in shelves.values() for repo in repos])
     texts = {repo_id: summary_of(text) for repo_id, text in beginnings.items()}
     for kind, repos in shelves.items():
@@ -56,7 +53,7 @@ def profile_page(request: Request, db: ReadDb, actor: ActorDep) -> Response:
                 "more_href": more if counts[kind] > SHOWN_PER_TYPE else None,
             }
         )
-    may_create = can_create(actor, access_namespace(db, actor, name))
+    may_create = can_create(actor, db.get_one(Namespace, person.namespace_id))
     context = {"person": person, "groups": groups, "may_create": may_create}
     return render_page(request, actor, "repos/profile.html", context)
 
