@@ -90,8 +90,8 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 def leftovers(home: Path) -> list[Path]:
-    """Temporary files of uploads, commits and pushes."""
-    found = [path for path in (home / "tmp").rglob("*") if path.is_file()]
+    """Temporary files of uploads, commits and pushes; uploads in parts may go on later."""
+    found = [path for path in (home / "tmp").glob("*") if path.is_file()]
     for pattern in ("tmp_*", "*.lock", "incoming-*", "quarantine*"):
         found += (home / "git").rglob(pattern)
     return found

@@ -66,7 +66,6 @@ def _claim(rt: Runtime, repo_id: int, oid: str, size_bytes: int) -> None:
         if repo is None:
             raise NotFound("The repository of this upload was deleted.")
         if get_claim(db, repo_id, oid) is None:
-            # Asked again: other uploads may have filled the quota while this one was arriving.
             check_room(db, rt.settings, repo.namespace, size_bytes)
         claim(db, repo, oid, size_bytes)
 
@@ -81,6 +80,8 @@ async def upload_object(oid: str, request: Request, rt: RuntimeDep, token: Token
     async with received_file(request.receive, rt.settings.tmp_root, expected_bytes=size_bytes) as file:
 
         def store() -> None:
+            # Asked again before the bytes are kept: others may have filled the quota meanwhile.
+            _check_upload(rt, link["r"], size_bytes)
             put_lfs_object(rt, file.path, oid, size_bytes, sha256=file.sha256)
             _claim(rt, link["r"], oid, size_bytes)
 
@@ -123,6 +124,7 @@ def _complete(rt: Runtime, upload_key: str, link: dict[str, Any], parts: dict[in
         if get_claim(db, repo_id, oid) is not None:
             return
         upload = access_upload(db, upload_key)
+    _check_upload(rt, repo_id, size_bytes)
     complete_upload(rt, upload, parts)
     _claim(rt, repo_id, oid, size_bytes)
     drop_upload(rt, upload)
