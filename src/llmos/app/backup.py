@@ -18,9 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmos import __version__
+from llmos.app.copying import copy_git_root, copy_tree
 from llmos.core import clock
 from llmos.core.errors import BadRequest, LlmosError
 from llmos.infra.blobs.durable import fsync_dir
+from llmos.infra.blobs.store import open_store
 from llmos.infra.runtime import Runtime
 from llmos.infra.settings import Settings
 
@@ -41,12 +43,12 @@ def backup(rt: Runtime, target: Path, say: Say, *, with_objects: bool = True) ->
     say("database")
     _dump_database(rt, target)
     say("repositories")
-    repo_count = _copy_tree(rt.settings.git_root, target / "git", overwrite=True)
+    repo_count = copy_git_root(rt.settings.git_root, target / "git")
     object_count = object_bytes = 0
     if with_objects:
         say("objects")
         object_count, object_bytes = _copy_objects(rt, target / "objects")
-    _copy_tree(rt.settings.home / "secrets", target / "secrets", overwrite=True)
+    copy_tree(rt.settings.home / "secrets", target / "secrets", overwrite=True)
     manifest: dict[str, object] = {
         "version": __version__,
         "made_at": clock.to_json(clock.now()),
@@ -55,6 +57,7 @@ def backup(rt: Runtime, target: Path, say: Say, *, with_objects: bool = True) ->
         "objects_copied": object_count,
         "objects_copied_bytes": object_bytes,
     }
+    os.sync()  # the manifest must not outlive what it vouches for
     manifest_path.write_text(json.dumps(manifest, indent=2))
     fsync_dir(target)
     return manifest
@@ -75,10 +78,10 @@ def restore(settings: Settings, source: Path, say: Say, *, force: bool = False) 
         raise BadRequest(f"{home} is not empty: name an empty LLMOS_HOME, or add --force.")
     home.mkdir(parents=True, exist_ok=True, mode=0o750)
     say("objects")
-    _copy_tree(source / "objects", settings.object_root, overwrite=False)
+    _load_objects(settings, source / "objects")
     say("repositories")
-    _copy_tree(source / "git", settings.git_root, overwrite=True)
-    _copy_tree(source / "secrets", home / "secrets", overwrite=True)
+    copy_tree(source / "git", settings.git_root, overwrite=True)
+    copy_tree(source / "secrets", home / "secrets", overwrite=True)
     say("database")
     _load_database(settings, source)
     (home / "cas_epoch").write_text(secrets.token_hex(4))
@@ -119,6 +122,22 @@ def _load_database(settings: Settings, source: Path) -> None:
     )
 
 
+def _load_objects(settings: Settings, source: Path) -> None:
+    """Put the objects where this instance keeps them, which may be a bucket."""
+    if not settings.storage_url:
+        copy_tree(source, settings.object_root, overwrite=False)
+        return
+    store = open_store(settings)
+    settings.tmp_root.mkdir(parents=True, exist_ok=True, mode=0o750)
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        key = path.relative_to(source).as_posix()
+        if store.head(key) == path.stat().st_size:
+            continue
+        aside = settings.tmp_root / f"restore-{secrets.token_hex(8)}"
+        shutil.copyfile(path, aside)
+        store.put_file(key, aside)
+
+
 def _run(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
@@ -126,33 +145,6 @@ def _run(command: list[str]) -> None:
         raise LlmosError(f"{command[0]} is not installed: install postgresql-client.") from error
     except subprocess.CalledProcessError as error:
         raise LlmosError(f"{command[0]} failed: {error.stderr.strip()[-500:]}") from error
-
-
-def _copy_tree(source: Path, target: Path, *, overwrite: bool) -> int:
-    """Copy files that are missing or (with `overwrite`) changed; remove nothing; return how many."""
-    copied = 0
-    for folder, _dirs, files in os.walk(source):
-        here = target / Path(folder).relative_to(source)
-        here.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            copied += _copy_one(Path(folder, name), here / name, overwrite)
-    return copied
-
-
-def _copy_one(source: Path, target: Path, overwrite: bool) -> int:
-    try:
-        stat = source.stat()
-        if target.exists():
-            known = target.stat()
-            same = known.st_size == stat.st_size and int(known.st_mtime) == int(stat.st_mtime)
-            if same or not overwrite:
-                return 0
-        part = target.with_name(f"{target.name}.part")
-        shutil.copy2(source, part)
-        part.replace(target)
-    except FileNotFoundError:
-        return 0  # a lock or a temporary pack that is gone again
-    return 1
 
 
 def _copy_objects(rt: Runtime, target: Path) -> tuple[int, int]:
