@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,6 +28,7 @@ from llmos.infra.security.ratelimit import RateLimit
 from llmos.infra.settings import Settings, get_settings
 from llmos.infra.web.proxies import TrustedProxies
 from llmos.infra.web.routing import RawPath
+from llmos.protocols.hf.resolve import FilesFirst
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> ASGIApp:
@@ -40,7 +42,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        _widen_thread_pool(rt.settings.threads)
+        _tune_threads(rt.settings.threads)
         yield
         flush_downloads(rt)
         if runtime is None:
@@ -49,7 +51,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     app = build_api(lifespan)
     app.state.runtime = rt
     watch_installer(rt)
-    inner: ASGIApp = RawPath(app)
+    inner: ASGIApp = RawPath(FilesFirst(app))
     if rt.settings.rate_limits:
 
         def refuse(request: Request, error: LlmosError) -> Response:
@@ -91,9 +93,12 @@ def flat_routes(api: FastAPI) -> Iterator[BaseRoute]:
             stack.extend(reversed(included.routes))
 
 
-def _widen_thread_pool(threads: int) -> None:
+def _tune_threads(threads: int) -> None:
     from anyio import to_thread
 
+    # A request crosses between the event loop and a worker thread several times; at Python's
+    # default of 5 ms each crossing may wait that long for the interpreter lock.
+    sys.setswitchinterval(0.0002)
     to_thread.current_default_thread_limiter().total_tokens = threads
 
 

@@ -20,7 +20,7 @@ from llmos.infra.blobs.store import ObjectStore
 from llmos.infra.web.bodies import wait_disconnect
 from llmos.infra.web.ranges import ByteRange, etag_matches, parse_range, range_applies
 
-PIECE_BYTES = 512 * 1024
+PIECE_BYTES = 256 * 1024
 _HAS_NOWAIT = hasattr(os, "RWF_NOWAIT")
 
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
+from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
-from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LlmosError, RangeNotSatisfiable
@@ -53,24 +53,31 @@ _Key = tuple[str, str, str]  # object id, commit, raw path
 _Opener = Callable[[Runtime, FileFacts, Request], Awaitable[Content]]
 
 
-class ResolveRoute(BaseRoute):
-    """Matches file addresses by one pattern; GET and HEAD."""
+class FilesFirst:
+    """Middleware that answers file addresses (GET and HEAD) itself and passes on all others.
 
-    def __init__(self) -> None:
+    They are what clients ask for most; a router in front of them would cost as much as the
+    answer. A refusal is raised for the layer above to render.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
         self._quick: QuickQuery | None = None
         # What a commit holds never changes. Headers may hold links, so the address counts, too.
         self._heads: LruCache[tuple[_Key, str, bytes], _Headers] = LruCache(_CACHED_ANSWERS)
         self._facts: LruCache[_Key, FileFacts] = LruCache(_CACHED_ANSWERS)
         self._folders: LruCache[str, str] = LruCache(_CACHED_ANSWERS)
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"]
             if "/resolve/" in path or "/raw/" in path:
                 found = _PATH.match(path)
                 if found is not None and not path.startswith("/api/"):
-                    return Match.FULL, {"endpoint": self, "file_address": found.groups()}
-        return Match.NONE, {}
+                    scope["app"], scope["file_address"] = self.app, found.groups()
+                    await self.handle(scope, receive, send)
+                    return
+        await self.app(scope, receive, send)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
