@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from sqlalchemy import update
@@ -79,7 +78,8 @@ def check_same_origin(request: HTTPConnection) -> None:
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     if origin and origin != "null":
-        if urlsplit(origin).netloc == request.headers.get("host"):
+        # Whatever stands before the host: a proxy may speak another scheme than the browser.
+        if origin.partition("://")[2] == request.headers.get("host"):
             return
     elif site in ("same-origin", "none"):
         return
