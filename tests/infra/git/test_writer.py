@@ -291,3 +291,16 @@ def test_random_changes_give_the_tree_they_describe(git_repo, git, rounds) -> No
         blobs = {path: str(pygit2.hash(data)) for path, data in files.items()}
         assert _files(git, tree) == blobs
     git("fsck", "--strict")
+
+
+def test_new_content_keeps_the_executable_bit_unless_a_mode_is_given(writer, git) -> None:
+    def put(base: str | None, text: bytes, mode: int | None = None) -> str:
+        return apply_changes(writer, base, [AddBlob("bin/run.sh", writer.write_blob(text), mode)])
+
+    first = put(None, b"echo 1", 0o100755)
+    edited, reset, fresh = put(first, b"echo 2"), put(first, b"echo 3", 0o100644), put(None, b"echo 4")
+    link = put(None, b"elsewhere", 0o120000)
+    over_link = put(link, b"echo 5")
+    writer.flush()
+    modes = [git("ls-tree", "-r", tree).split()[0] for tree in (first, edited, reset, fresh, over_link)]
+    assert modes == ["100755", "100755", "100644", "100644", "100644"]

@@ -23,6 +23,7 @@ from llmos.infra.git.treedata import (
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 MAX_DEPTH = 128
+_KEEP_MODE = 0
 _FILE_MODES = frozenset({MODE_FILE, MODE_EXECUTABLE, MODE_SYMLINK})
 # HFS+ ignores these characters in names, so `.g\u200cit` would be `.git` in a checkout there.
 _HFS_IGNORED = {
@@ -34,11 +35,14 @@ _HFS_IGNORED = {
 
 @dataclass(frozen=True, slots=True)
 class AddBlob:
-    """Put a blob at `path`, replacing a file already there; `mode` 100644, 100755 or 120000."""
+    """Put a blob at `path`, replacing a file already there.
+
+    `mode` is 100644, 100755 or 120000; None keeps the executable bit of the file it replaces.
+    """
 
     path: str
     oid: str
-    mode: int = MODE_FILE
+    mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +147,17 @@ def _new_entry(change: AddBlob, name: str) -> RawEntry:
         for segment in change.path.split("/"):
             if segment.translate(_HFS_IGNORED).lower() == ".git":
                 raise Unprocessable(f"path {change.path!r} points into a '.git' folder.")
-    if change.mode not in _FILE_MODES:
-        raise Unprocessable(f"mode {change.mode:o} of {change.path!r} is not a file's mode.")
-    return RawEntry(name.encode(), change.mode, bytes.fromhex(change.oid))
+    mode = _KEEP_MODE if change.mode is None else change.mode
+    if mode not in _FILE_MODES and mode != _KEEP_MODE:
+        raise Unprocessable(f"mode {mode:o} of {change.path!r} is not a file's mode.")
+    return RawEntry(name.encode(), mode, bytes.fromhex(change.oid))
+
+
+def _with_mode(entry: RawEntry, replaced: RawEntry | None) -> RawEntry:
+    if entry.mode != _KEEP_MODE:
+        return entry
+    is_executable = replaced is not None and replaced.mode == MODE_EXECUTABLE
+    return entry._replace(mode=MODE_EXECUTABLE if is_executable else MODE_FILE)
 
 
 def _apply(writer: ObjectWriter, folder: _Folder, base_tree: str | None, *, is_cleared: bool) -> str | None:
@@ -168,7 +180,7 @@ def _apply(writer: ObjectWriter, folder: _Folder, base_tree: str | None, *, is_c
                 f"{_join(folder.path, name.decode())!r} is a folder: delete it first or choose "
                 "another name for the file."
             )
-        entries[name] = entry
+        entries[name] = _with_mode(entry, base.get(name))
     _check_case(folder, base, entries)
     if entries == base and base_tree:
         return base_tree
