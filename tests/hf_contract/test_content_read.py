@@ -191,6 +191,8 @@ def test_history_counts_and_pages(ada: HfApi, repo: Make, http: httpx.Client) ->
     assert commits[-1].title == "initial commit"
     page = http.get(f"/api/models/{repo_id}/commits/main", params={"limit": 2})
     assert page.headers["x-total-count"] == "6"
+    (author,) = page.json()[0]["authors"]
+    assert http.get(author["avatar"]).headers["content-type"] == "image/svg+xml"
     second = http.get(next_url(page.headers["link"]))
     assert [item["id"] for item in second.json()] == [oids[2], oids[1]]
 

@@ -191,7 +191,9 @@ def test_likes_count_once_and_can_be_taken_back(
         assert as_ada.post(f"/api/models/{repo_id}/like").json() == {"likes": 1, "liked": True}
     as_ada.post(f"/api/models/{hidden}/like")
     httpx.post(f"{server.url}/api/models/{repo_id}/like", headers=headers_of(server, "grace"))
-    assert {user.username for user in ada.list_repo_likers(repo_id)} == {"ada", "grace"}
+    likers = list(ada.list_repo_likers(repo_id))
+    assert {user.username for user in likers} == {"ada", "grace"}
+    assert all(httpx.get(user.avatar_url).status_code == 200 for user in likers)
     assert ada.model_info(repo_id).likes == 2
     assert {repo_id, hidden} <= set(ada.list_liked_repos().models)
     assert hidden not in grace.list_liked_repos("ada").models

@@ -22,10 +22,7 @@ from llmos.infra.queue.outbox import emit
 
 @dataclass(frozen=True, slots=True)
 class Liker:
-    user: str
-    fullname: str
-    object_id: str
-    kind: str
+    namespace: Namespace
     liked_at: datetime
     user_id: int
 
@@ -79,20 +76,17 @@ def list_likers(
     size = check_limit(limit, default=100, maximum=1000)
     order = (RepoLike.created_at.desc(), RepoLike.user_id.desc())
     statement = (
-        select(
-            Namespace.name, Namespace.fullname, Namespace.object_id, Namespace.kind,
-            RepoLike.created_at, RepoLike.user_id,
-        )
+        select(Namespace, RepoLike.created_at, RepoLike.user_id)
         .join(Namespace, Namespace.id == RepoLike.user_id)
         .where(RepoLike.repo_id == repo.id)
         .order_by(*order)
         .limit(size + 1)
-    )  # fmt: skip
+    )
     after = decode_cursor(cursor, 2)
     if after:
         mark = (cursor_time(after[0]), cursor_int(after[1]))
         statement = statement.where(tuple_(RepoLike.created_at, RepoLike.user_id) < mark)
-    found = [Liker(*row) for row in db.execute(statement)]
+    found = [Liker(*row) for row in db.execute(statement).tuples()]
     return make_page(found, size, lambda item: [item.liked_at.isoformat(), item.user_id])
 
 

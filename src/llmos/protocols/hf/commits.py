@@ -13,12 +13,14 @@ from starlette.responses import Response
 from llmos.core.clock import to_json
 from llmos.core.errors import BadRequest
 from llmos.core.pagination import check_limit
+from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import Namespace
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.files import open_git
 from llmos.infra.git.commits import CommitInfo, count_commits, list_commits
 from llmos.infra.git.revisions import resolve
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.links import next_link
 from llmos.protocols.hf.target import REPO_API, TargetDep
 from llmos.protocols.hf.tree import json_response
@@ -57,25 +59,25 @@ def get_commits(
         pinned = f"{request.scope['path'].split('/commits/', 1)[0]}/commits/{commit}"
         headers |= next_link(request, rt.settings, {"p": str(p + 1), "limit": str(size)}, path=pinned)
     formatted = "formatted" in (*expand, *expand_list)
-    known = _known_names(db, commits)
+    known = _known_authors(db, commits, base_url(request, rt.settings))
     return json_response([commit_json(info, known, formatted) for info in commits], headers)
 
 
-def _known_names(db: Session, commits: list[CommitInfo]) -> dict[str, str]:
-    """User names as their owners write them, by what commits call their authors, in lower case."""
+def _known_authors(db: Session, commits: list[CommitInfo], base: str) -> dict[str, dict[str, str]]:
+    """Names as their owners write them, with pictures, by what commits call their authors, in lower case."""
     names = sorted({info.author_name.lower() for info in commits})[:500]
-    found = db.scalars(select(Namespace.name).where(Namespace.name_key.in_(names)))
-    return {name.lower(): name for name in found}
+    found = db.scalars(select(Namespace).where(Namespace.name_key.in_(names), Namespace.kind == "user"))
+    return {user.name_key: {"user": user.name, "avatar": base + avatar_url(user)} for user in found}
 
 
-def commit_json(info: CommitInfo, known: dict[str, str], formatted: bool) -> dict[str, Any]:
+def commit_json(info: CommitInfo, known: dict[str, dict[str, str]], formatted: bool) -> dict[str, Any]:
     """`user` is a name of this instance where the author has one, else what the commit says."""
-    user = known.get(info.author_name.lower(), info.author_name)
+    author = known.get(info.author_name.lower(), {"user": info.author_name, "avatar": ""})
     value: dict[str, Any] = {
         "id": info.oid,
         "title": info.title,
         "message": info.body,
-        "authors": [{"user": user, "avatar": ""}],
+        "authors": [author],
         "date": to_json(info.committed_at),
     }
     if formatted:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from llmos.core import clock
 from llmos.core.errors import NotFound
 from llmos.core.names import name_key
+from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import Namespace
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.likes import like_repo, list_liked_repos, list_likers, unlike_repo
@@ -44,11 +45,11 @@ def get_likers(rt: RuntimeDep, db: ReadDb, actor: ActorDep, target: TargetDep, r
         rt.settings,
         page.map(
             lambda item: {
-                "_id": item.object_id,
-                "user": item.user,
-                "fullname": item.fullname or item.user,
-                "avatarUrl": f"{base}/avatars/{item.user}",
-                "type": item.kind,
+                "_id": item.namespace.object_id,
+                "user": item.namespace.name,
+                "fullname": item.namespace.fullname or item.namespace.name,
+                "avatarUrl": base + avatar_url(item.namespace),
+                "type": item.namespace.kind,
             }
         ),
     )

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from llmos.core.errors import NotFound
 from llmos.core.repo_types import RepoType
+from llmos.features.accounts.avatars import avatar_url
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.cards.libraries import LIBRARIES
 from llmos.features.repos.cards.licenses import LICENSES
@@ -167,7 +168,7 @@ def _ranked(entry: LeaderboardEntry, base: str) -> dict[str, Any]:
     author = {
         "name": entry.author.name,
         "fullname": entry.author.fullname or entry.author.name,
-        "avatarUrl": f"{base}/avatars/{entry.author.name}",
+        "avatarUrl": base + avatar_url(entry.author),
         "type": entry.author.kind,
     }
     return drop_none(
