@@ -71,9 +71,7 @@ class Settings(BaseSettings):
         5 * GIB, ge=MIB, description="LFS uploads above this size are sent in parts."
     )
     lfs_file_limit_bytes: int = Field(500 * GIB, ge=MIB, description="Largest single file.")
-    default_quota_bytes: int = Field(
-        0, ge=0, description="Storage each namespace may use; 0 means no limit."
-    )
+    default_quota_bytes: int = Field(0, ge=0, description="Storage each namespace may use; 0 means no limit.")
     gc_grace_days: int = Field(
         30, ge=22, description="Days an unreferenced object is kept; clients cache for 21 days."
     )

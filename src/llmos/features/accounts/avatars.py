@@ -76,9 +76,7 @@ def change_avatar(db: Session, rt: Runtime, actor: Actor, namespace: Namespace, 
         raise TooLarge(lazy("The picture is too large: at most 2 MB."), data={"field": "avatar"})
     kind = image_kind(data)
     if kind is None:
-        raise BadRequest(
-            lazy("The picture must be a PNG, JPEG or WebP file."), data={"field": "avatar"}
-        )
+        raise BadRequest(lazy("The picture must be a PNG, JPEG or WebP file."), data={"field": "avatar"})
     key = f"avatars/{namespace.object_id}/{hashlib.sha256(data).hexdigest()[:32]}.{kind}"
     rt.objects.put_bytes(key, data)
     namespace.avatar_key = key

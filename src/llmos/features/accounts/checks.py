@@ -46,9 +46,7 @@ def check_email(email: str | None) -> str | None:
     if not text:
         return None
     if len(text) > MAX_EMAIL_CHARS or not _EMAIL.fullmatch(text) or not text.isprintable():
-        raise BadRequest(
-            lazy("The mail address must look like name@example.org."), data={"field": "email"}
-        )
+        raise BadRequest(lazy("The mail address must look like name@example.org."), data={"field": "email"})
     return text
 
 

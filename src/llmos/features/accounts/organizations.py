@@ -101,9 +101,7 @@ def _check_not_last_admin(db: Session, org: Organization, membership: Membership
         Membership.user_id != membership.user_id,
     )
     if membership.role == Role.ADMIN and not db.scalar(others):
-        raise Conflict(
-            lazy("%(org)s needs an admin: give another member that role first.", org=org.name)
-        )
+        raise Conflict(lazy("%(org)s needs an admin: give another member that role first.", org=org.name))
 
 
 def change_role(db: Session, actor: Actor, org: Organization, user: User, role: str) -> None:

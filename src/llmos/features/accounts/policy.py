@@ -56,9 +56,7 @@ def check_can_manage(actor: Actor, org: Organization) -> None:
     """Refuse everyone but the organisation's admins and those of the instance."""
     actor.check_account_write()
     if not can_manage(actor, org):
-        raise Forbidden(
-            lazy("Only an admin of %(name)s may do this: ask one of them.", name=org.name)
-        )
+        raise Forbidden(lazy("Only an admin of %(name)s may do this: ask one of them.", name=org.name))
 
 
 def can_edit(actor: Actor, namespace: Namespace) -> bool:

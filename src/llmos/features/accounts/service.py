@@ -162,6 +162,4 @@ def follow(db: Session, actor: Actor, namespace: Namespace) -> None:
 def unfollow(db: Session, actor: Actor, namespace: Namespace) -> None:
     actor.check_account_write()
     follower_id = actor.require_user()
-    db.execute(
-        delete(Follow).where(Follow.follower_id == follower_id, Follow.namespace_id == namespace.id)
-    )
+    db.execute(delete(Follow).where(Follow.follower_id == follower_id, Follow.namespace_id == namespace.id))

@@ -31,9 +31,7 @@ def actor_for_user(db: Session, user: User, **credential: Any) -> Actor:
 
     Admin rights come only with a session or a full 'write' token.
     """
-    rows = db.execute(
-        select(Membership.org_id, Membership.role).where(Membership.user_id == user.id)
-    )
+    rows = db.execute(select(Membership.org_id, Membership.role).where(Membership.user_id == user.id))
     may_administrate = credential.get("token_role") in (None, "write")
     return Actor(
         user_id=user.id,
@@ -56,9 +54,7 @@ def actor_for_token(db: Session, token: str, *, ip: str | None = None) -> Actor:
         raise _invalid()
     if row.expires_at is not None and row.expires_at <= clock.now():
         raise _invalid()
-    scopes = tuple(
-        TokenScope(scope["target"].lower(), frozenset(scope["verbs"])) for scope in row.scopes
-    )
+    scopes = tuple(TokenScope(scope["target"].lower(), frozenset(scope["verbs"])) for scope in row.scopes)
     return actor_for_user(
         db,
         row.user,

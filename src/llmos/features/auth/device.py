@@ -75,9 +75,7 @@ def start_device(db: Session, client_id: str, *, user_agent: str = "") -> Device
 def access_grant(db: Session, user_code: str) -> DeviceGrant:
     """The waiting sign-in of a code, typed in any case, with or without the dash. Raises NotFound."""
     letters = re.sub(r"[^A-Z]", "", user_code.upper())
-    grant = db.scalar(
-        select(DeviceGrant).where(DeviceGrant.user_code == f"{letters[:4]}-{letters[4:]}"[:12])
-    )
+    grant = db.scalar(select(DeviceGrant).where(DeviceGrant.user_code == f"{letters[:4]}-{letters[4:]}"[:12]))
     if grant is None or grant.status != "pending" or grant.expires_at <= clock.now():
         raise NotFound(
             lazy("This code is not known or out of date: start again in your program."),
@@ -182,6 +180,4 @@ def _issue(db: Session, user: User, client_id: str, name: str | None = None) -> 
         refresh_hash=hash_secret(refresh_token),
         refresh_expires_at=now + timedelta(days=REFRESH_DAYS),
     )
-    return TokenAnswer(
-        access_token=secret, refresh_token=refresh_token, expires_in_s=TOKEN_DAYS * 86_400
-    )
+    return TokenAnswer(access_token=secret, refresh_token=refresh_token, expires_in_s=TOKEN_DAYS * 86_400)

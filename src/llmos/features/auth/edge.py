@@ -112,9 +112,7 @@ async def _touch(rt: Runtime, actor: Actor) -> None:
 
     def write(db: Session) -> None:
         if actor.token_id:
-            db.execute(
-                update(AccessToken).where(AccessToken.id == actor.token_id).values(last_used_at=now)
-            )
+            db.execute(update(AccessToken).where(AccessToken.id == actor.token_id).values(last_used_at=now))
         else:
             lasts = timedelta(days=rt.settings.session_days)
             db.execute(

@@ -66,9 +66,7 @@ def create_token(
         )
     secret = _check_value(db, value) if value is not None else new_access_token()
     expires_at = clock.now() + timedelta(days=expires_in_days) if expires_in_days else None
-    token = add_token(
-        db, user, name=name, secret=secret, role=role, scopes=checked, expires_at=expires_at
-    )
+    token = add_token(db, user, name=name, secret=secret, role=role, scopes=checked, expires_at=expires_at)
     audit.record(db, actor, "token.create", user.name, token=name, role=role, scopes=checked)
     return token, secret
 

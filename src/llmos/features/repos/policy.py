@@ -24,9 +24,7 @@ def repo_not_found(actor: Actor, repo_type: RepoType, repo_name: str) -> LlmosEr
     """The one answer for "does not exist" and "not for you"; 401 for a visitor, who may sign in."""
     message = f"Repository Not Found: there is no {repo_type} {repo_name!r} that you can see."
     if actor.is_anonymous:
-        return RepoNotFound(
-            message + " If it is private, sign in or send an access token.", status=401
-        )
+        return RepoNotFound(message + " If it is private, sign in or send an access token.", status=401)
     return RepoNotFound(message)
 
 
@@ -61,9 +59,7 @@ def access_repo(db: Session, actor: Actor, repo_type: RepoType, namespace: str, 
     if repo is None:
         moved = _get_moved(db, repo_type, namespace, name)
         if moved is not None and can_read(actor, moved):
-            raise RepoMoved(
-                f"This repository is now {moved.repo_name}.", data={"repo_name": moved.repo_name}
-            )
+            raise RepoMoved(f"This repository is now {moved.repo_name}.", data={"repo_name": moved.repo_name})
     raise repo_not_found(actor, repo_type, f"{namespace}/{name}")
 
 

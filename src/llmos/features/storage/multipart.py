@@ -58,9 +58,7 @@ def plan_parts(size_bytes: int, part_bytes: int) -> PartPlan:
     return PartPlan(size_bytes, max(part_bytes, -(-size_bytes // MAX_PARTS)))
 
 
-def start_upload(
-    db: Session, oid: str, size_bytes: int, part_bytes: int, scope_id: int
-) -> MultipartUpload:
+def start_upload(db: Session, oid: str, size_bytes: int, part_bytes: int, scope_id: int) -> MultipartUpload:
     """The upload of this object for this repository; one under way is resumed."""
     known = db.scalars(
         select(MultipartUpload).where(
@@ -116,9 +114,7 @@ async def receive_part(rt: Runtime, upload: MultipartUpload, number: int, receiv
     fd = _open_for_writing(folder / "data")
     try:
         marker.unlink(missing_ok=True)
-        etag = await receive_into(
-            receive, fd, expected_bytes=plan.length(number), offset=plan.offset(number)
-        )
+        etag = await receive_into(receive, fd, expected_bytes=plan.length(number), offset=plan.offset(number))
     finally:
         os.close(fd)
     partial = folder / f"{number}.{new_secret(6)}.tmp"

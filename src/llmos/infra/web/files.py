@@ -106,9 +106,7 @@ class ContentResponse(Response):
             await self._send_stream(receive, send)
 
     async def _start(self, send: Send) -> None:
-        await send(
-            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        )
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
     async def _send_path(self, path: Path, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -177,9 +177,7 @@ def _check_headers(request: Request, service: Service) -> bool:
         raise LlmosError(f"Content-Type must be {expected}.", status=415, code="UnsupportedMediaType")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
-        raise LlmosError(
-            "Content-Encoding must be gzip or absent.", status=415, code="UnsupportedMediaType"
-        )
+        raise LlmosError("Content-Encoding must be gzip or absent.", status=415, code="UnsupportedMediaType")
     return encoding != "identity"
 
 
@@ -251,5 +249,3 @@ def git_routes() -> list[BaseRoute]:
         for service in SERVICES:
             routes.append(Route(f"{base}/{service}", Rpc(repo_type, service), methods=["POST"]))
     return routes
-
-

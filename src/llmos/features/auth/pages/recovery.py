@@ -72,9 +72,7 @@ def get_reset(request: Request, db: ReadDb, actor: ActorDep, secret: str) -> Res
 
 
 @router.post("/-/reset/{secret:seg}")
-def post_reset(
-    request: Request, rt: RuntimeDep, actor: ActorDep, form: PageForm, secret: str
-) -> Response:
+def post_reset(request: Request, rt: RuntimeDep, actor: ActorDep, form: PageForm, secret: str) -> Response:
     with rt.database.reading() as db:
         name = links.access_user(db, links.PASSWORD_RESET, secret).name
     try:
