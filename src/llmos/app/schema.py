@@ -13,7 +13,7 @@ from llmos.infra.db.base import Base
 from llmos.infra.runtime import Runtime
 
 # The newest migration; a house test compares it with the folder.
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 MODEL_MODULES = (
     "llmos.infra.queue.outbox",
     "llmos.infra.search.tables",
@@ -22,6 +22,7 @@ MODEL_MODULES = (
     "llmos.features.storage.models",
     "llmos.features.storage.xet.models",
     "llmos.features.repos.models",
+    "llmos.features.buckets.models",
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Two processes may start at once; on PostgreSQL the second waits on this advisory lock.
@@ -53,17 +54,18 @@ def ensure_schema(rt: Runtime) -> None:
 def _current_revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def _migrate(connection: Connection) -> None:
+    # It tells of every plugin it sets up while it loads; only its warnings are news to an operator.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Imported here: it takes longer to load than all other starts take altogether.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    # It tells of every plugin it sets up; only its warnings are news to an operator.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     known = {revision.revision for revision in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
     current = _current_revision(connection)
     if current is not None and current not in known:

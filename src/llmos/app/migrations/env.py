@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from alembic import context
 from sqlalchemy import Connection
 
@@ -11,7 +13,7 @@ from llmos.infra.db.engine import Database
 from llmos.infra.settings import get_settings
 
 
-def _render_item(kind: str, item: object, _context: object) -> str | bool:
+def _render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
     """Migrations name plain types only, so that they outlive the classes of today."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
