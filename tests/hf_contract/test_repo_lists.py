@@ -171,6 +171,16 @@ def test_spaces_and_kernels_have_lists(ada: HfApi, http: httpx.Client, repo: Mak
     assert kernel in [item["id"] for item in http.get("/api/kernels?author=ada").json()]
 
 
+def test_words_that_no_name_can_hold_are_looked_up_in_cards(ada: HfApi, repo: Make, mark: str) -> None:
+    poems, other = repo(), repo()
+    add_regular(ada, poems, {"README.md": f"---\ntags: [{mark}]\n---\n# 唐诗生成模型\n".encode()})
+    add_regular(ada, other, {"README.md": f"---\ntags: [{mark}]\n---\n# 生活\n".encode()})
+    assert ids(ada.list_models(filter=mark, search="唐诗")) == [poems]
+    assert ids(ada.list_models(filter=mark, search="生成模型")) == [poems]
+    assert ids(ada.list_models(filter=mark, search="小说")) == []
+    assert ids(ada.list_models(filter=mark, search="🎨")) == []
+
+
 def test_spaces_are_found_by_words(ada: HfApi, repo: Make, mark: str) -> None:
     space = repo(repo_type=RepoType.SPACE, sdk="static")
     front = f"---\ntitle: 图像生成 {mark}\nsdk: static\nemoji: 🎨\n---\nGenerate images.\n"

@@ -21,10 +21,13 @@ from llmos.features.repos.facts_store import RepoRecord, select_records, to_reco
 from llmos.features.repos.models import Repo, RepoLike, RepoLink, RepoTag
 from llmos.features.repos.trending import days_ago
 from llmos.features.repos.visibility import visible_to
+from llmos.infra.search.index import search
 
 DEFAULT_LIMIT = 1000
 MAX_LIMIT = 1000
 MAX_FILTERS = 30
+# Repositories a search by words looks at, the best first, before the other filters.
+MAX_HITS = 1000
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)([kmbt]?)", re.IGNORECASE)
 
@@ -56,7 +59,8 @@ _TIMES = frozenset({"createdAt", "lastModified"})
 class RepoQuery:
     """What a list asks for; conditions are joined by AND.
 
-    `filters` are tags; `search` are parts of the name; `used_*` are repositories a Space names.
+    `filters` are tags; `search` are parts of the name, or, in letters that no name has, words of the
+    card; `used_*` are repositories a Space names.
     """
 
     repo_type: RepoType
@@ -93,7 +97,7 @@ def list_repos(
     key = _SORTS[sort]()
     statement = (
         select_records(facts, [key])
-        .where(*conditions(actor, query), *_after(sort, key, query.cursor))
+        .where(*conditions(db, actor, query), *_after(sort, key, query.cursor))
         .order_by(key.desc(), Repo.id.desc())
         .limit(size + 1)
     )
@@ -111,7 +115,7 @@ def count_repos(db: Session, actor: Actor, query: RepoQuery) -> int:
     statement = (
         select(func.count(Repo.id))
         .join(Namespace, Namespace.id == Repo.namespace_id)
-        .where(*conditions(actor, query))
+        .where(*conditions(db, actor, query))
     )
     return db.scalar(statement) or 0
 
@@ -124,11 +128,13 @@ def _after(sort: str, key: Any, cursor: str | None) -> list[ColumnElement[bool]]
     return [tuple_(key, Repo.id) < tuple_(mark, cursor_int(values[1]))]
 
 
-def conditions(actor: Actor, query: RepoQuery) -> list[ColumnElement[bool]]:
+def conditions(db: Session, actor: Actor, query: RepoQuery) -> list[ColumnElement[bool]]:
     """The WHERE of a query over `repos` joined with `namespaces`."""
     found: list[ColumnElement[bool]] = [Repo.type == query.repo_type.value, visible_to(actor)]
     found += [_has_tag(tag) for tag in _tags(query)]
-    found += [_name_holds(text) for text in query.search[:MAX_FILTERS] if text]
+    for text in query.search[:MAX_FILTERS]:
+        if text:
+            found.append(_name_holds(text) if text.isascii() else _words_hold(db, query.repo_type, text))
     if query.author:
         found.append(Namespace.name_key == name_key(query.author))
     if query.pipeline_tag:
@@ -179,6 +185,11 @@ def _name_holds(text: str) -> ColumnElement[bool]:
     return or_(
         Repo.name_key.contains(part, autoescape=True), Namespace.name_key.contains(part, autoescape=True)
     )
+
+
+def _words_hold(db: Session, repo_type: RepoType, text: str) -> ColumnElement[bool]:
+    hits = search(db, plain(text)[:200], kinds=[repo_type.value], limit=MAX_HITS)
+    return Repo.object_id.in_([hit.doc_key.removeprefix("repo:") for hit in hits])
 
 
 def parse_range(text: str) -> tuple[int | None, int | None]:
