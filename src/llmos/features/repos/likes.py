@@ -86,7 +86,7 @@ def list_likers(
     if after:
         mark = (cursor_time(after[0]), cursor_int(after[1]))
         statement = statement.where(tuple_(RepoLike.created_at, RepoLike.user_id) < mark)
-    found = [Liker(*row) for row in db.execute(statement).tuples()]
+    found = [Liker(*row) for row in db.execute(statement)]
     return make_page(found, size, lambda item: [item.liked_at.isoformat(), item.user_id])
 
 
