@@ -69,7 +69,7 @@ def pages(locale: Locale) -> list[str]:
     )
     errors = [
         render("error.html", {"status": status, "message": message, "reference": "r1"}, page)
-        for status in (400, 401, 403, 404, 429, 500, 503, 507)
+        for status in (400, 401, 403, 404, 409, 413, 429, 500, 501, 503, 507)
         for message in ("", "Name the file.")
         for page in (visitor, member)
     ]
