@@ -15,6 +15,7 @@ from llmos.features.auth.page_context import page_context, set_install_progress
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.page_headers import PAGE_HEADERS
+from llmos.infra.web.routing import add_router
 from llmos.ui.patterns import patterns_page
 from llmos.ui.render import InstallProgress
 from llmos.ui.static_files import URL_PREFIX, asset, static_app
@@ -35,7 +36,7 @@ def show_favicon() -> Response:
 
 def add_site_pages(app: FastAPI) -> None:
     app.router.routes.append(Mount(URL_PREFIX.rstrip("/"), app=static_app))
-    app.include_router(router)
+    add_router(app, router)
 
 
 def watch_installer(rt: Runtime) -> None:

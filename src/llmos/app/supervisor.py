@@ -27,11 +27,15 @@ STOP_LIMIT_S = 20.0
 
 @dataclass
 class Part:
-    """One child process: `command` runs until stopped; `once` parts may end well."""
+    """One child process: `command` runs until stopped; `once` parts may end well.
+
+    `delay_s` holds a part back at the start, so that the first page need not share the machine.
+    """
 
     name: str
     command: Sequence[str]
     once: bool = False
+    delay_s: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     failures: int = 0
@@ -62,8 +66,8 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         for part in self.parts:
-            part.start()
-        while not self._stop.wait(0.2):
+            part.next_start_at = time.monotonic() + part.delay_s
+        while not self._stop.wait(0.1):
             for part in self.parts:
                 self._watch(part)
         self._shut_down()
@@ -119,5 +123,23 @@ def _why(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def python_part(name: str, module: str, *, once: bool = False) -> Part:
-    return Part(name, [sys.executable, "-m", module], once=once)
+def python_part(name: str, module: str, *, once: bool = False, delay_s: float = 0.0) -> Part:
+    return Part(name, [sys.executable, "-m", module], once=once, delay_s=delay_s)
+
+
+def main() -> None:
+    """The parts of an instance; `llmos up` becomes this process once it has checked the settings."""
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    parts = [
+        python_part("web", "llmos.app.serve"),
+        # Prints the address once the web process answers.
+        python_part("greeting", "llmos.app.greeting", once=True),
+        python_part("worker", "llmos.app.worker", delay_s=3.0),
+    ]
+    if os.environ.get("LLMOS_EXTRAS", "all") != "hub":
+        parts.append(python_part("training side", "llmos.app.install_lab", once=True, delay_s=5.0))
+    Supervisor(parts).run()
+
+
+if __name__ == "__main__":
+    main()

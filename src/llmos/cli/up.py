@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -17,22 +16,13 @@ def command() -> None:
     Prints the address and, until there is an admin, a one-time link that claims the admin
     account. The training side installs behind it unless LLMOS_EXTRAS=hub.
     """
-    from llmos.app.supervisor import Supervisor, python_part
     from llmos.infra.settings import get_settings
 
     settings = get_settings()
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _check_port(settings.host, settings.port)
-    parts = [
-        python_part("web", "llmos.app.serve"),
-        python_part("worker", "llmos.app.worker"),
-        # Prints the address once the web process answers; in a process of its own so that the
-        # supervisor stays small.
-        python_part("greeting", "llmos.app.greeting", once=True),
-    ]
-    if os.environ.get("LLMOS_EXTRAS", "all") != "hub":
-        parts.append(python_part("training side", "llmos.app.install_lab", once=True))
-    Supervisor(parts).run()
+    # The watcher needs nothing of what was imported so far: it stays small for as long as it runs.
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "llmos.app.supervisor"])
 
 
 def _check_port(host: str, port: int) -> None:

@@ -4,15 +4,19 @@ One record is the chunk hash (32), raw size with the scheme in the top byte (u32
 offset where the packed chunk ends in the xorb (u32 LE). About 0.7 MB describe 1 GiB of files.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, overload
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
+from llmos.infra.xet.arrays import np
 from llmos.infra.xet.errors import XetFormatError
 from llmos.infra.xet.hashes import HASH_BYTES, XetHash
 from llmos.infra.xet.merkle import Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Xet protocol, xorb limits.
 MAX_XORB_BYTES = 64 * 1024 * 1024
@@ -22,8 +26,12 @@ MAX_CHUNK_DATA_BYTES = 262_144
 CHUNK_HEADER_BYTES = 8
 
 _SCHEMES = 3
-_RECORD = np.dtype([("hash", "u1", (HASH_BYTES,)), ("raw", "<u4"), ("end", "<u4")])
-RECORD_BYTES = _RECORD.itemsize
+RECORD_BYTES = 40
+
+
+@cache
+def _record_dtype() -> np.dtype[Any]:
+    return np.dtype([("hash", "u1", (HASH_BYTES,)), ("raw", "<u4"), ("end", "<u4")])
 
 
 class ChunkRecord(NamedTuple):
@@ -51,7 +59,7 @@ class ChunkTable(Sequence[ChunkRecord]):
             raise XetFormatError("A stored chunk list is a positive number of 40-byte records.")
         if len(blob) > MAX_XORB_CHUNKS * RECORD_BYTES:
             raise XetFormatError(f"A xorb holds at most {MAX_XORB_CHUNKS} chunks.")
-        array = np.frombuffer(blob, _RECORD)
+        array = np.frombuffer(blob, _record_dtype())
         raw = array["raw"] & 0xFFFFFF
         packed_ends = array["end"].astype(np.int64)
         schemes = array["raw"] >> 24
@@ -147,7 +155,7 @@ def pack_chunks(records: Iterable[ChunkRecord]) -> bytes:
         expected_offset += row.packed_size
         if row.packed_size <= CHUNK_HEADER_BYTES or expected_offset > MAX_XORB_BYTES:
             raise XetFormatError("A chunk record has a packed size outside the limits.")
-    array: NDArray[Any] = np.zeros(len(rows), _RECORD)
+    array: NDArray[Any] = np.zeros(len(rows), _record_dtype())
     array["hash"] = np.frombuffer(b"".join([r.hash for r in rows]), np.uint8).reshape(-1, 32)
     array["raw"] = [r.raw_size | r.scheme << 24 for r in rows]
     array["end"] = [r.packed_offset + r.packed_size for r in rows]

@@ -3,11 +3,13 @@
 Header: version 0, u24 LE data size, u8 scheme, u24 LE raw size (Xet protocol, chunk header).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import lz4.frame
-import numpy as np
 
+from llmos.infra.xet.arrays import np
 from llmos.infra.xet.chunks import (
     CHUNK_HEADER_BYTES,
     MAX_CHUNK_DATA_BYTES,

@@ -5,11 +5,14 @@ A shard is a header, a file section, a xorb section and, only in replies to dedu
 format). Reading goes straight through: some clients announce a footer that they do not send.
 """
 
+from __future__ import annotations
+
 import struct
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
-import numpy as np
-
+from llmos.infra.xet.arrays import np
 from llmos.infra.xet.chunks import (
     MAX_CHUNK_RAW_BYTES,
     MAX_XORB_BYTES,
@@ -35,19 +38,18 @@ FILE = struct.Struct("<32sII8x")
 TERM = struct.Struct("<32sIIII")
 HASH_ONLY = struct.Struct("<32s16x")
 XORB = struct.Struct("<32sIIII")
-CHUNK = np.dtype(
-    [
-        ("hash", "u1", (HASH_BYTES,)),
-        ("offset", "<u4"),
-        ("size", "<u4"),
-        ("flags", "<u4", (2,)),
-    ]
-)
 BOOKEND = b"\xff" * HASH_BYTES
 VERSION = 2
 HAS_VERIFICATION = 1 << 31
 HAS_METADATA = 1 << 30
 DEDUP_ELIGIBLE = 1 << 31
+
+
+@cache
+def chunk_dtype() -> np.dtype[Any]:
+    """One chunk of a xorb section, 48 bytes (Xet protocol, CAS chunk sequence entry)."""
+    fields = [("hash", "u1", (HASH_BYTES,)), ("offset", "<u4"), ("size", "<u4"), ("flags", "<u4", (2,))]
+    return np.dtype(fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class ShardXorb:
         return self.chunk_hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
 
     @classmethod
-    def from_table(cls, xorb_hash: XetHash, table: ChunkTable, hmac_key: bytes = ZERO_HASH) -> "ShardXorb":
+    def from_table(cls, xorb_hash: XetHash, table: ChunkTable, hmac_key: bytes = ZERO_HASH) -> ShardXorb:
         """Describe a stored xorb; with a key the chunk hashes are hidden by it (dedup replies)."""
         count = len(table)
         hashes = table.hashes(0, count)
@@ -185,7 +187,7 @@ def _read_xorb(header: memoryview, reader: _Reader) -> ShardXorb:
     xorb_hash, _, count, raw_bytes, disk_bytes = XORB.unpack(header)
     if not 0 < count <= MAX_XORB_CHUNKS or disk_bytes > MAX_XORB_BYTES:
         raise XetFormatError(f"A xorb has 1 to {MAX_XORB_CHUNKS} chunks and at most 64 MiB.")
-    array = np.frombuffer(reader.take(count), CHUNK)
+    array = np.frombuffer(reader.take(count), chunk_dtype())
     sizes = array["size"]
     if sizes.min() < 1 or sizes.max() > MAX_CHUNK_RAW_BYTES:
         raise XetFormatError(f"A chunk has 1 to {MAX_CHUNK_RAW_BYTES} raw bytes.")

@@ -1,17 +1,17 @@
 """Writing shards, and the keyed replies to dedup questions."""
 
+from __future__ import annotations
+
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from llmos.infra.xet.arrays import np
 from llmos.infra.xet.chunks import ChunkTable
 from llmos.infra.xet.errors import XetFormatError
 from llmos.infra.xet.hashes import HASH_BYTES, Buffer, XetHash, sha256_to_record
 from llmos.infra.xet.shard import (
     BOOKEND,
-    CHUNK,
     DEDUP_ELIGIBLE,
     FILE,
     HAS_METADATA,
@@ -24,6 +24,7 @@ from llmos.infra.xet.shard import (
     XORB,
     ShardFile,
     ShardXorb,
+    chunk_dtype,
 )
 
 FOOTER_BYTES = 200
@@ -112,7 +113,7 @@ def _write_file(out: bytearray, file: ShardFile) -> None:
 
 def _write_xorb(out: bytearray, xorb: ShardXorb) -> None:
     out += XORB.pack(xorb.xorb_hash, 0, len(xorb), xorb.raw_bytes, xorb.disk_bytes)
-    array = np.zeros(len(xorb), CHUNK)
+    array = np.zeros(len(xorb), chunk_dtype())
     ends = np.cumsum(xorb.raw_sizes, dtype=np.int64)
     if len(ends) and int(ends[-1]) > _MAX_U32:
         raise XetFormatError("A number is too large for its shard field.")

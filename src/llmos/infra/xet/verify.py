@@ -1,10 +1,11 @@
 """What a server checks before it believes a shard, given the chunk lists it already verified."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TypeAlias
 
-import numpy as np
-
+from llmos.infra.xet.arrays import np
 from llmos.infra.xet.chunks import ChunkTable
 from llmos.infra.xet.errors import XetFormatError
 from llmos.infra.xet.hashes import XetHash, hash_file_root, hash_range, to_hex

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from llmos.protocols.hf import branches, commit_api, commits, compare, preupload, refs, tree, xet_tokens
+from llmos.infra.web.routing import add_router
+from llmos.protocols.hf import (
+    branches,
+    buckets,
+    commit_api,
+    commits,
+    compare,
+    preupload,
+    refs,
+    tree,
+    xet_tokens,
+)
 
 
 def add_content_routes(app: FastAPI) -> None:
     """Everything but file addresses, which `resolve.FilesFirst` answers before any router."""
-    for module in (tree, preupload, commit_api, commits, refs, compare, branches, xet_tokens):
-        app.include_router(module.router)
+    for module in (tree, preupload, commit_api, commits, refs, compare, branches, xet_tokens, buckets):
+        add_router(app, module.router)

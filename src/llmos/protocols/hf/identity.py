@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from llmos.infra.web.routing import add_router
 from llmos.protocols.hf import oauth, users, whoami
 
 
 def add_identity_routes(app: FastAPI) -> None:
     for module in (whoami, users, oauth):
-        app.include_router(module.router)
+        add_router(app, module.router)

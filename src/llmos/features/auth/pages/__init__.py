@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from llmos.infra.web.routing import add_router
 from llmos.ui.render import register_templates
 
 _FEATURES = Path(__file__).parents[2]
@@ -31,4 +32,4 @@ def add_account_pages(app: FastAPI) -> None:
     for feature in ("auth", "accounts"):
         register_templates(_FEATURES / feature / "templates")
     for module in (signin, recovery, device, account, tokens, organizations, people, avatars, admin):
-        app.include_router(module.router, include_in_schema=False)
+        add_router(app, module.router)

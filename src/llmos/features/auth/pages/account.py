@@ -21,7 +21,7 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.forms import Form
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 @router.get("/settings")

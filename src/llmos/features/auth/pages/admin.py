@@ -24,7 +24,7 @@ from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.forms import Form
 from llmos.infra.web.urls import base_url
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 GB = 1_000_000_000
 AUDIT_ROWS = 200
 

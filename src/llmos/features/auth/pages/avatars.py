@@ -11,7 +11,7 @@ from llmos.features.accounts.policy import get_namespace
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 _HEADERS = {
     # A picture opened on its own must not be able to act as a page of this site.

@@ -16,7 +16,7 @@ from llmos.features.auth.pages.common import field_errors
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, WriteDb
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 def _page(request: Request, actor: Actor, status: int = 200, **context: Any) -> Response:

@@ -27,7 +27,7 @@ from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.forms import Form
 from llmos.infra.web.urls import base_url
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 ROLES = ("read", "contributor", "write", "admin")
 
 

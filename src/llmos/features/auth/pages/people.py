@@ -13,7 +13,7 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import PageForm, redirect_page, safe_next
 from llmos.infra.web.deps import WriteDb
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 @router.post("/-/follow")

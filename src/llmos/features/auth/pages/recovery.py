@@ -16,7 +16,7 @@ from llmos.features.auth.pages.common import browser_of, field_errors, has_mail,
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 def _claim_page(request: Request, actor: Actor, status: int = 200, **context: Any) -> Response:

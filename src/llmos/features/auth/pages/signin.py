@@ -25,7 +25,7 @@ from llmos.infra.i18n import LOCALES, lazy
 from llmos.infra.web.cookies import drop_cookie, set_cookie
 from llmos.infra.web.deps import RuntimeDep, WriteDb
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 _YEAR_S = 365 * 86_400
 _THEMES = ("auto", "light", "dark")
 

@@ -22,7 +22,7 @@ from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.forms import Form
 from llmos.ui.views import Option
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 def _page(request: Request, db: Session, actor: Actor, status: int = 200, **context: Any) -> Response:

@@ -21,6 +21,7 @@ from llmos.features.repos.pages import (
     upload,
 )
 from llmos.features.repos.pages.routes import TYPE_ORDER, add_page
+from llmos.infra.web.routing import add_router
 
 _GET = ["GET", "HEAD"]
 _MODULES = (repo, files, blob, history, branches, edit, upload, settings)
@@ -44,4 +45,4 @@ def add_repo_pages(app: FastAPI) -> None:
     for kind in TYPE_ORDER:
         for module in _MODULES:
             module.routes.add_to(router, kind)
-    app.include_router(router)
+    add_router(app, router)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -15,6 +14,7 @@ from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb
 from llmos.features.storage.xet.tables import TableCache, unpack_terms
 from llmos.features.storage.xet.xorbs import touch_xorbs
 from llmos.infra.runtime import Runtime
+from llmos.infra.xet.arrays import np
 from llmos.infra.xet.chunks import unpack_chunks
 from llmos.infra.xet.hashes import from_hex, to_hex
 from llmos.infra.xet.shard import ShardFile, ShardTerm
