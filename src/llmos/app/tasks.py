@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from llmos.app.worker import Aside, Periodic
 from llmos.features.auth.sessions import remove_expired
+from llmos.features.buckets.references import collect_unclaimed
 from llmos.features.repos.claims import referenced_oids
 from llmos.features.repos.lifecycle import purge_deleted_repos
 from llmos.features.repos.push import reconcile
 from llmos.features.repos.trending import recount
-from llmos.features.repos.xet_claims import collect_unclaimed, verify_claims
+from llmos.features.repos.xet_claims import verify_claims
 from llmos.features.storage.gc import clean_tmp, collect, plan_gc
 from llmos.features.storage.multipart import drop_expired_uploads
 from llmos.features.storage.xet.scrub import scrub

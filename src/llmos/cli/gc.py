@@ -18,9 +18,9 @@ def command(really: bool, as_json: bool) -> None:
 
     Safe while the server runs: each object is checked again under its lock.
     """
+    from llmos.features.buckets.references import referenced_files
     from llmos.features.repos.claims import referenced_oids
     from llmos.features.repos.lifecycle import purge_deleted_repos
-    from llmos.features.repos.xet_claims import referenced_files
     from llmos.features.storage.gc import collect, plan_gc
     from llmos.features.storage.xet.gc import collect_xet, plan_xet_gc
     from llmos.ui.filters import filesize

@@ -7,7 +7,7 @@ no answer tells whether an object exists somewhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -25,6 +25,13 @@ from llmos.infra.db.upsert import insert_missing, upsert
 from llmos.infra.settings import Settings
 
 _BATCH = 500
+
+_other_storage: list[Callable[[Session, int], int]] = []
+
+
+def count_also(used_by: Callable[[Session, int], int]) -> None:
+    """Slot: bytes that a feature above stores in a namespace (by its id), counted against its quota."""
+    _other_storage.append(used_by)
 
 
 def claim(db: Session, repo: Repo, oid: str, size_bytes: int, xet_hash: str | None = None) -> None:
@@ -147,7 +154,7 @@ def referenced_oids(db: Session, oids: Sequence[str]) -> set[str]:
 
 
 def used_bytes(db: Session, namespace_id: int) -> int:
-    """Bytes of large objects in a namespace; an object in two of its repositories counts once."""
+    """Bytes stored in a namespace; an object in two of its repositories counts once."""
     objects = (
         select(RepoLfsClaim.oid, func.max(RepoLfsClaim.size_bytes).label("size_bytes"))
         .join(Repo, Repo.id == RepoLfsClaim.repo_id)
@@ -155,7 +162,8 @@ def used_bytes(db: Session, namespace_id: int) -> int:
         .group_by(RepoLfsClaim.oid)
         .subquery()
     )
-    return int(db.scalar(select(func.coalesce(func.sum(objects.c.size_bytes), 0))) or 0)
+    claimed = int(db.scalar(select(func.coalesce(func.sum(objects.c.size_bytes), 0))) or 0)
+    return claimed + sum(used_by(db, namespace_id) for used_by in _other_storage)
 
 
 def room_bytes(db: Session, settings: Settings, namespace: Namespace) -> int | None:

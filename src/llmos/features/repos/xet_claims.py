@@ -19,7 +19,6 @@ from llmos.core.errors import LlmosError, NotFound, RepoNotFound
 from llmos.features.repos.claims import check_room, claim, get_claims
 from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.storage.xet.digests import digest_file
-from llmos.features.storage.xet.gc import collect_xet, plan_xet_gc
 from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.shards import RegisteredFile
 from llmos.infra.runtime import Runtime
@@ -113,23 +112,17 @@ def check_reachable(db: Session, repo_id: int, file_hash: str) -> None:
         raise NotFound(f"There is no file {file_hash} in this repository.")
 
 
-def referenced_files(db: Session, file_hashes: Sequence[str]) -> set[str]:
-    """Which of these Xet files a repository claims; what garbage collection asks."""
+def claimed_files(db: Session, file_hashes: Sequence[str]) -> set[str]:
+    """Which of these Xet files a repository claims.
+
+    Only a part of what garbage collection must ask: `buckets.references` knows all of it.
+    """
     found: set[str] = set()
     for start in range(0, len(file_hashes), _BATCH):
         part = file_hashes[start : start + _BATCH]
         statement = select(RepoLfsClaim.xet_hash).where(RepoLfsClaim.xet_hash.in_(part)).distinct()
         found.update(name for name in db.scalars(statement) if name)
     return found
-
-
-def collect_unclaimed(rt: Runtime) -> int:
-    """Mark and remove what no repository claims any more (see `storage.xet.gc`); bytes freed.
-
-    Objects without a row are left to `llmos gc`, which somebody looks at.
-    """
-    plan = plan_xet_gc(rt, referenced_files, find_strays=False)
-    return collect_xet(rt, plan, referenced_files)
 
 
 def verify_claims(rt: Runtime) -> list[str]:

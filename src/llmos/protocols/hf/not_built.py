@@ -36,7 +36,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "/api/spaces/hardware",
         "/api/spaces/zero-gpu/quota",
     ),
-    "Buckets": ("/api/buckets/{rest:rest}", "/buckets/{rest:rest}"),
+    "The event feed of a bucket": ("/api/buckets/{namespace:seg}/{name:seg}/events",),
     "Jobs": (
         "/api/jobs/{rest:rest}",
         "/api/scheduled-jobs/{rest:rest}",

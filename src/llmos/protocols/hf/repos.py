@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from llmos.core.errors import BadRequest, NotFound, TooLarge
+from llmos.core.errors import BadRequest, TooLarge
 from llmos.core.paths import check_file_path
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
@@ -26,6 +26,7 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.answers import JsonBody, answer, optional_text, text_of
+from llmos.protocols.hf.buckets import answer_bucket_move
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
 router = APIRouter(tags=["repositories"])
@@ -123,7 +124,7 @@ def delete_delete(actor: ActorDep, db: WriteDb, body: JsonBody) -> Response:
 @router.post("/api/repos/move")
 def post_move(rt: RuntimeDep, actor: ActorDep, db: WriteDb, request: Request, body: JsonBody) -> Response:
     if body.get("type") == "bucket":
-        raise NotFound("This instance has no buckets.", code="RepoNotFound")
+        return answer_bucket_move(db, rt, actor, request, text_of(body, "fromRepo"), text_of(body, "toRepo"))
     repo_type = parse_repo_type(body.get("type"))
     actor.require_user()
     repo = _named(db, actor, repo_type, text_of(body, "fromRepo"))

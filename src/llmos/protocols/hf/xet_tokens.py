@@ -6,7 +6,6 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llmos.core.errors import NotBuilt
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.policy import check_content
 from llmos.infra.web.deps import ReadDb, RuntimeDep
@@ -17,7 +16,7 @@ from llmos.protocols.xet.tokens import XetAccess, XetConnection, connect, connec
 router = APIRouter(tags=["xet"])
 
 
-def _answer(connection: XetConnection) -> Response:
+def connection_answer(connection: XetConnection) -> Response:
     """Rust clients read the body, Python clients the headers."""
     headers = connection.to_headers() | {"Cache-Control": "no-store"}
     return Response(orjson.dumps(connection.to_json()), 200, headers, media_type="application/json")
@@ -31,7 +30,7 @@ def get_write_token(
 ) -> Response:
     """A token to upload large files for commits to this repository."""
     repo = target.access(db, actor)
-    return _answer(connect_writer(db, rt, actor, repo, base_url(request, rt.settings)))
+    return connection_answer(connect_writer(db, rt, actor, repo, base_url(request, rt.settings)))
 
 
 @router.get(REPO_API + "/xet-read-token/{rev:rest}")
@@ -41,11 +40,4 @@ def get_read_token(
     """A token to read the large files of this repository."""
     repo = target.access(db, actor)
     check_content(db, actor, repo)
-    return _answer(connect(rt, base_url(request, rt.settings), XetAccess(repo.id, None)))
-
-
-@router.api_route(
-    "/api/buckets{path:rest}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False
-)
-async def refuse_buckets() -> Response:
-    raise NotBuilt("Buckets are not built on this instance: keep the files in a repository.")
+    return connection_answer(connect(rt, base_url(request, rt.settings), XetAccess(repo.id, None)))

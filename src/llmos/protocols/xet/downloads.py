@@ -9,7 +9,6 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from llmos.core.errors import Forbidden, NotFound, RangeNotSatisfiable
-from llmos.features.repos.xet_claims import check_reachable
 from llmos.features.storage.xet.dedup import answer_dedup, knows_chunk
 from llmos.features.storage.xet.reading import access_stored_file
 from llmos.features.storage.xet.tables import TableCache, layout_of, xorb_key
@@ -26,6 +25,7 @@ from llmos.infra.xet.ranges import (
     reconstruction_v1,
     reconstruction_v2,
 )
+from llmos.protocols.xet.reach import check_reachable
 from llmos.protocols.xet.tokens import access_scope, access_store
 
 LINK_TTL_S = 3600
@@ -54,7 +54,7 @@ def _plan(request: Request, rt: Runtime, file_hash: str, tables: TableCache) -> 
     access = access_store(rt, request)
     from_hex(file_hash)
     with rt.database.reading() as db:
-        check_reachable(db, access.repo_id, file_hash)
+        check_reachable(db, access, file_hash)
     file = access_stored_file(rt, file_hash)
     span = parse_range(request.headers.get("range"), file.size_bytes)
     start, end = span or (0, file.size_bytes)

@@ -26,13 +26,14 @@ _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 @dataclass(frozen=True, slots=True)
 class XetAccess:
-    """What a token permits: reading the files of one repository; with a scope, writing for it.
+    """What a token permits: reading the files of one repository or bucket; with a scope, writing for it.
 
     `scope_id` is the namespace whose stored chunks may be told of.
     """
 
-    repo_id: int
+    repo_id: int | None
     scope_id: int | None
+    bucket_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def current_epoch(rt: Runtime) -> str:
 def connect(rt: Runtime, host: str, access: XetAccess) -> XetConnection:
     """A token for `access`, valid for an hour, on `host` (`http://name:port`)."""
     epoch = current_epoch(rt)
-    payload = {"r": access.repo_id, "s": access.scope_id}
+    payload = {"r": access.repo_id, "s": access.scope_id, "b": access.bucket_id}
     token = rt.signer.sign(_PURPOSE, payload, ttl_s=TOKEN_TTL_S)
     cas_url = f"{host}/cas/e/{epoch}" if epoch else f"{host}/cas"
     return XetConnection(cas_url, token, int(time.time()) + TOKEN_TTL_S)
@@ -98,7 +99,7 @@ def access_store(rt: Runtime, request: Request) -> XetAccess:
         raise Unauthenticated("The Xet access token is not valid or has expired: ask the Hub for a new one.")
     if request.path_params.get("epoch", "") != current_epoch(rt):
         raise Conflict("The address of the chunk store has changed: ask the Hub for a new token.")
-    return XetAccess(payload["r"], payload["s"])
+    return XetAccess(payload["r"], payload["s"], payload.get("b"))
 
 
 def access_scope(rt: Runtime, request: Request) -> tuple[XetAccess, int]:

@@ -15,7 +15,6 @@ from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from llmos.core.errors import LlmosError, NotFound, TooLarge, Unavailable
-from llmos.features.repos.xet_claims import claim_files
 from llmos.features.storage.xet.shards import register_shard
 from llmos.features.storage.xet.xorbs import XorbUpload, offer_known
 from llmos.infra.runtime import Runtime
@@ -23,6 +22,7 @@ from llmos.infra.web.bodies import iter_body, read_body
 from llmos.infra.web.deps import RuntimeDep
 from llmos.infra.xet.chunks import MAX_XORB_BYTES
 from llmos.infra.xet.shard import MAX_SHARD_BYTES
+from llmos.protocols.xet.reach import give_files
 from llmos.protocols.xet.tokens import XetAccess, access_scope
 
 T = TypeVar("T")
@@ -173,7 +173,7 @@ class _Registration:
     def run(self) -> None:
         try:
             files = register_shard(self._rt, self._body, self._scope_id, self._on_proved)
-            claim_files(self._rt, self._access.repo_id, files, self._on_hashed)
+            give_files(self._rt, self._access, files, self._on_hashed)
         finally:
             _waiting.size_bytes -= len(self._body)
 

@@ -13,9 +13,9 @@ from sqlalchemy import func, select, update
 from features.storage.xet.conftest import CHUNK_BYTES, Made, Store, make_file, object_path
 from llmos.core import clock
 from llmos.features.auth.credentials import actor_for_token
+from llmos.features.buckets.references import collect_unclaimed, referenced_files
 from llmos.features.repos.lifecycle import delete_repo
 from llmos.features.repos.models import Repo
-from llmos.features.repos.xet_claims import collect_unclaimed, referenced_files
 from llmos.features.storage.xet.gc import collect_xet, plan_xet_gc
 from llmos.features.storage.xet.hot import get_hot_path, keep_hot, make_room
 from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb, XetXorbScope

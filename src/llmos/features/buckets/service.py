@@ -1,0 +1,162 @@
+"""Create, move and delete buckets, and note which bytes were brought to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from llmos.core import clock
+from llmos.core.errors import BadRequest, Conflict, Forbidden, RepoNotFound
+from llmos.core.names import check_repo_name, name_key, split_repo_name
+from llmos.features.accounts import audit
+from llmos.features.accounts.actor import Actor
+from llmos.features.accounts.models import Namespace
+from llmos.features.buckets.models import Bucket, BucketFile, BucketUpload
+from llmos.features.buckets.policy import check_admin, get_bucket
+from llmos.features.buckets.queries import used_bytes
+from llmos.features.repos.claims import check_room, count_also
+from llmos.features.repos.lifecycle import default_visibility
+from llmos.features.repos.policy import check_create
+from llmos.features.storage.xet.shards import RegisteredFile
+from llmos.features.storage.xet.tables import touch_files
+from llmos.infra.db.upsert import insert_missing
+from llmos.infra.queue.outbox import emit
+from llmos.infra.runtime import Runtime
+from llmos.infra.settings import Settings
+
+VISIBILITIES = ("public", "private")
+
+count_also(used_bytes)
+
+
+class BucketExists(Conflict):
+    """The name is taken; `data["bucket_name"]` is the holder's."""
+
+    code = "BucketExists"
+
+    def __init__(self, bucket_name: str) -> None:
+        super().__init__(f"A bucket called {bucket_name} already exists", data={"bucket_name": bucket_name})
+
+
+def parse_bucket_visibility(visibility: Any, private: Any) -> str | None:
+    """The visibility asked for; None where neither field is given. BadRequest names the field."""
+    if visibility is None and private is None:
+        return None
+    if visibility is None:
+        if not isinstance(private, bool):
+            raise BadRequest("private must be true or false.")
+        return "private" if private else "public"
+    if visibility not in VISIBILITIES:
+        raise BadRequest(f"visibility must be one of {', '.join(VISIBILITIES)}, not {visibility!r}.")
+    return str(visibility)
+
+
+def create_bucket(
+    db: Session, actor: Actor, namespace_name: str, name: str, *, visibility: str | None = None
+) -> Bucket:
+    """Create an empty bucket; `me` is the actor's own namespace.
+
+    Visibility defaults to what the organisation prescribes, else public. Raises BucketExists
+    (409), Forbidden or Unauthenticated without the right to create here, BadRequest for a
+    malformed name.
+    """
+    actor.require_user()
+    check_repo_name(name)
+    namespace = _access_namespace(db, actor, actor.name if namespace_name == "me" else namespace_name)
+    holder = get_bucket(db, namespace.name, name)
+    if holder is not None:
+        raise BucketExists(holder.bucket_name)
+    bucket = Bucket(
+        namespace=namespace,
+        namespace_id=namespace.id,
+        name=name,
+        name_key=name_key(name),
+        visibility=visibility or default_visibility(namespace),
+        created_by_id=actor.user_id,
+    )
+    try:
+        with db.begin_nested():
+            db.add(bucket)
+    except IntegrityError as error:
+        # Somebody else created the same name between the check and now.
+        raise BucketExists(f"{namespace.name}/{name}") from error
+    _announce(db, actor, "create", bucket)
+    return bucket
+
+
+def _access_namespace(db: Session, actor: Actor, name: str) -> Namespace:
+    """The namespace, if the actor may create buckets in it; a name nobody has is refused alike."""
+    namespace = db.scalar(select(Namespace).where(Namespace.name_key == name_key(name)))
+    if namespace is None:
+        raise Forbidden(f"You don't have the rights to create a bucket under the namespace {name!r}.")
+    check_create(actor, namespace)
+    return namespace
+
+
+def _announce(db: Session, actor: Actor, verb: str, bucket: Bucket, **more: Any) -> None:
+    audit.record(db, actor, f"bucket.{verb}", bucket.key, **more)
+    payload = {"bucket_id": bucket.id, "bucket_name": bucket.bucket_name, "actor_id": actor.user_id}
+    emit(db, {"create": "BucketCreated", "move": "BucketMoved"}.get(verb, "BucketDeleted"), payload | more)
+
+
+def set_bucket_visibility(db: Session, actor: Actor, bucket: Bucket, visibility: str) -> None:
+    """Raises Forbidden unless the actor administers the bucket."""
+    check_admin(actor, bucket)
+    if bucket.visibility != visibility:
+        bucket.visibility = visibility
+        audit.record(db, actor, "bucket.settings", bucket.key, visibility=visibility)
+
+
+def delete_bucket(db: Session, actor: Actor, bucket: Bucket) -> None:
+    """Delete a bucket with its files for good. Raises Forbidden unless the actor administers it."""
+    check_admin(actor, bucket)
+    _announce(db, actor, "delete", bucket)
+    # The grace of what was used here begins now.
+    touch_files(db, db.scalars(select(BucketFile.xet_hash).where(BucketFile.bucket_id == bucket.id)))
+    db.flush()
+    db.execute(delete(Bucket).where(Bucket.id == bucket.id))
+    db.expunge(bucket)
+
+
+def move_bucket(db: Session, actor: Actor, settings: Settings, bucket: Bucket, to_name: str) -> None:
+    """Give a bucket another name, another namespace or both; the old name is free at once.
+
+    Raises BucketExists, Forbidden unless the actor administers the bucket and may create in the
+    target namespace, QuotaExceeded where it does not fit there.
+    """
+    check_admin(actor, bucket)
+    namespace_name, name = split_repo_name(to_name, field="toRepo")
+    target = bucket.namespace
+    if name_key(namespace_name) != target.name_key:
+        target = _access_namespace(db, actor, namespace_name)
+        check_room(db, settings, target, bucket.size_bytes)
+    holder = get_bucket(db, target.name, name)
+    if holder is not None and holder.id != bucket.id:
+        raise BucketExists(holder.bucket_name)
+    old_name = bucket.bucket_name
+    try:
+        with db.begin_nested():
+            bucket.namespace, bucket.namespace_id = target, target.id
+            bucket.name, bucket.name_key = name, name_key(name)
+    except IntegrityError as error:
+        raise BucketExists(f"{target.name}/{name}") from error
+    _announce(db, actor, "move", bucket, old_name=old_name)
+
+
+def bring_files(rt: Runtime, bucket_id: int, files: Sequence[RegisteredFile]) -> None:
+    """Let a bucket put these files under paths: a writer has just registered them for it.
+
+    Raises QuotaExceeded, and RepoNotFound if the bucket is gone. Call it in a thread.
+    """
+    with rt.database.writing() as db:
+        bucket = db.get(Bucket, bucket_id)
+        if bucket is None:
+            raise RepoNotFound("Bucket Not Found: it was deleted meanwhile.")
+        check_room(db, rt.settings, bucket.namespace, sum(file.size_bytes for file in files))
+        now = clock.now()
+        rows = [{"bucket_id": bucket_id, "xet_hash": file.file_hash, "created_at": now} for file in files]
+        insert_missing(db, BucketUpload, rows)
