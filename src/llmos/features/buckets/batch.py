@@ -21,7 +21,7 @@ from llmos.features.buckets.queries import get_files, held_hashes
 from llmos.features.repos.claims import check_room
 from llmos.features.repos.models import RepoLfsClaim
 from llmos.features.repos.policy import access_repo, check_content
-from llmos.features.storage.xet.models import XetFile
+from llmos.features.storage.xet.models import XetFile, XetXorb
 from llmos.features.storage.xet.tables import touch_files, unpack_terms, xorbs_of
 from llmos.features.storage.xet.xorbs import touch_xorbs
 from llmos.infra.settings import Settings
@@ -117,13 +117,18 @@ class _Batch:
             self._reachable[source] = self._find_reachable(source, hashes)
         usable = set().union(*self._reachable.values())
         touch_files(self._db, usable)
-        xorbs: set[str] = set()
+        needed: dict[str, list[str]] = {}
         for part in _parts(usable):
             columns = select(XetFile.file_hash, XetFile.size_bytes, XetFile.terms)
             for xet_hash, size_bytes, terms in self._db.execute(columns.where(XetFile.file_hash.in_(part))):
                 self._sizes[xet_hash] = size_bytes
-                xorbs.update(xorbs_of(unpack_terms(terms)))
+                needed[xet_hash] = xorbs_of(unpack_terms(terms))
+        xorbs = {name for names in needed.values() for name in names}
         touch_xorbs(self._db, xorbs)
+        missing = xorbs - _stored_xorbs(self._db, xorbs)
+        for xet_hash, names in needed.items():
+            if missing.intersection(names):
+                del self._sizes[xet_hash]
 
     def _find_reachable(self, source: tuple[str, str] | None, hashes: set[str]) -> set[str]:
         if source is None:
@@ -218,6 +223,13 @@ def _claimed(db: Session, repo_id: int, hashes: set[str]) -> set[str]:
             RepoLfsClaim.repo_id == repo_id, RepoLfsClaim.xet_hash.in_(part)
         )
         found.update(name for name in db.scalars(statement) if name)
+    return found
+
+
+def _stored_xorbs(db: Session, xorb_hashes: set[str]) -> set[str]:
+    found: set[str] = set()
+    for part in _parts(xorb_hashes):
+        found.update(db.scalars(select(XetXorb.xorb_hash).where(XetXorb.xorb_hash.in_(part))))
     return found
 
 

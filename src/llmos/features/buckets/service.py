@@ -17,7 +17,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
 from llmos.features.buckets.models import Bucket, BucketFile, BucketUpload
 from llmos.features.buckets.policy import check_admin, get_bucket
-from llmos.features.buckets.queries import used_bytes
+from llmos.features.buckets.queries import held_hashes, used_bytes
 from llmos.features.repos.claims import check_room, count_also
 from llmos.features.repos.lifecycle import default_visibility
 from llmos.features.repos.policy import check_create
@@ -156,7 +156,10 @@ def bring_files(rt: Runtime, bucket_id: int, files: Sequence[RegisteredFile]) ->
         bucket = db.get(Bucket, bucket_id)
         if bucket is None:
             raise RepoNotFound("Bucket Not Found: it was deleted meanwhile.")
-        check_room(db, rt.settings, bucket.namespace, sum(file.size_bytes for file in files))
+        held = held_hashes(db, bucket_id, [file.file_hash for file in files])
+        new_bytes = sum(file.size_bytes for file in files if file.file_hash not in held)
+        if new_bytes:
+            check_room(db, rt.settings, bucket.namespace, new_bytes)
         now = clock.now()
         rows = [{"bucket_id": bucket_id, "xet_hash": file.file_hash, "created_at": now} for file in files]
         insert_missing(db, BucketUpload, rows)

@@ -124,18 +124,24 @@ def _cutoff(rt: Runtime) -> datetime:
 def _forget_file(rt: Runtime, file_hash: str, references: FileReferences) -> None:
     with rt.database.writing() as db:
         row = db.get(XetFile, file_hash)
-        if row is not None and row.touched_at < _cutoff(rt) and not references(db, [file_hash]):
-            db.execute(delete(XetFile).where(XetFile.file_hash == file_hash))
+        cutoff = _cutoff(rt)
+        if row is not None and row.touched_at < cutoff and not references(db, [file_hash]):
+            # Asked again: on PostgreSQL somebody may have begun to use it since the row was read.
+            db.execute(delete(XetFile).where(XetFile.file_hash == file_hash, XetFile.touched_at < cutoff))
 
 
 def _remove_xorb(rt: Runtime, xorb_hash: str) -> int:
     with rt.database.writing() as db:
         lock_xorb(db, xorb_hash)
         row = db.get(XetXorb, xorb_hash)
-        if row is None or row.doomed_at is None or row.touched_at >= _cutoff(rt):
+        if row is None:
             return 0
         key, size_bytes = key_of(row), row.packed_bytes
-        db.execute(delete(XetXorb).where(XetXorb.xorb_hash == xorb_hash))
+        # One statement: on PostgreSQL a touch may come between a look and the removal.
+        is_due = (XetXorb.doomed_at.is_not(None)) & (XetXorb.touched_at < _cutoff(rt))
+        gone = delete(XetXorb).where(XetXorb.xorb_hash == xorb_hash, is_due).returning(XetXorb.xorb_hash)
+        if db.execute(gone).first() is None:
+            return 0
     return size_bytes if _remove_stray(rt, key) else 0
 
 
