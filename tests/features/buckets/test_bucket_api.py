@@ -201,3 +201,12 @@ def test_pages(buckets: Buckets, bucket: str) -> None:
     assert bucket in buckets.send("GET", "/buckets/ada").text
     assert bucket not in buckets.send("GET", "/buckets/ada", "grace").text
     assert "存储桶" in buckets.send("GET", f"/buckets/{bucket}", headers={"Accept-Language": "zh"}).text
+
+
+@pytest.mark.parametrize("name", ["raw", "resolve", "tree", "events", "xet-read-token"])
+def test_names_that_are_words_of_addresses(buckets: Buckets, name: str) -> None:
+    bucket = buckets.create(f"ada/{name}")
+    buckets.bring(bucket, MADE, "main/resolve/x")
+    assert buckets.send("GET", f"/buckets/{bucket}/resolve/main/resolve/x").content == MADE.data
+    assert buckets.paths(bucket, "/tree/main%2F") == ["main/resolve"]
+    assert "resolve" in buckets.send("GET", f"/buckets/{bucket}/tree/main").text

@@ -38,7 +38,7 @@ from llmos.infra.web.media import OCTETS, USER_FILE_HEADERS, safe_media_type
 from llmos.infra.web.urls import base_url
 
 _PATH = re.compile(
-    r"/(?:(datasets|spaces|kernels)/)?([^/]+)(?:/([^/]+))?/(resolve|raw)/"
+    r"/(?!buckets/)(?:(datasets|spaces|kernels)/)?([^/]+)(?:/([^/]+))?/(resolve|raw)/"
     r"(refs(?:/|%2[Ff])(?:pr|convert|heads|tags)(?:/|%2[Ff])[^/]+|[^/]+)/(.+)\Z",
     re.DOTALL,
 )
