@@ -157,3 +157,16 @@ def test_create_list_move_delete(client: ClientFactory) -> None:
     assert call(ada, "list_bucket_tree", f"lab/{name}") == []
     hf(ada, "buckets", "delete", f"lab/{name}", "--yes")
     assert call(ada, "bucket_info", f"lab/{name}") == "BucketNotFoundError"
+
+
+def test_bytes_the_server_has_are_brought_again(
+    client: ClientFactory, bucket: str, repo_id: str, server: LiveServer
+) -> None:
+    data = sample("noise", 3 * MIB)
+    ada = client()
+    ada.upload(repo_id, "model.bin", data)
+    put(ada, bucket, "same.bin", data)
+    hf(ada, "buckets", "rm", f"{bucket}/same.bin", "--yes")
+    put(ada, bucket, "later/same.bin", data)
+    assert get(server, f"/buckets/{bucket}/resolve/later/same.bin", "ada")[2] == data
+    assert get(server, f"/buckets/{bucket}/resolve/same.bin", "ada")[0] == 404
