@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from llmos.app.asgi import build_api, flat_routes
 from llmos.cli.reference import all_pages
+from llmos.core.names import RESERVED_NAMESPACES
 
 ROOT = Path(__file__).parents[2]
 # Addresses that answer everybody alike, or check a credential of their own inside.
@@ -71,6 +72,12 @@ def test_every_route_asks_who_is_calling() -> None:
         and not {"resolve_actor", "_ask"} & set(route.endpoint.__code__.co_names)
     ]
     assert not bad, f"declare ActorDep on: {bad}"
+
+
+def test_no_person_can_take_the_first_word_of_a_route() -> None:
+    words = {str(getattr(route, "path", "")).split("/")[1] for route in flat_routes(build_api())}
+    taken = {word for word in words if word and not word.startswith("{")} - RESERVED_NAMESPACES
+    assert not taken, f"add to the reserved names: {taken}"
 
 
 @pytest.mark.parametrize("name", sorted(all_pages()))
