@@ -10,7 +10,7 @@ step "lint"; ruff check -q src tests benchmarks; ruff format --check -q src test
 step "types"; mypy
 step "import contracts"; lint-imports --no-logo >/dev/null 2>&1 || lint-imports
 step "tests on SQLite"
-pytest -q -m "not slow and not clients" tests "$@"
+pytest -q -n 2 --dist loadfile -m "not slow and not clients" tests "$@"
 step "tests on PostgreSQL"
-scripts/with-postgres.sh pytest -q -m "not slow and not clients and not browser" \
+scripts/with-postgres.sh pytest -q -n 2 --dist loadfile -m "not slow and not clients and not browser" \
     tests/features tests/hf_contract tests/git_contract tests/house "$@"

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit.people import add_people
-from kit.server import LiveServer, live_server
 from sqlalchemy import create_engine, make_url, text
 from starlette.testclient import TestClient
 
+from kit.people import add_people
+from kit.server import LiveServer, live_server
 from llmos.app.asgi import create_app
 from llmos.app.schema import ensure_schema
 from llmos.infra.runtime import Runtime, open_runtime
@@ -50,7 +50,7 @@ def _settings(home: Path, database_factory: object) -> dict[str, str]:
     return {"database_url": url} if url else {}
 
 
-@pytest.fixture()
+@pytest.fixture
 def rt(tmp_path: Path, _database_factory: object) -> Iterator[Runtime]:
     """A runtime over an empty folder, schema created."""
     extra = _settings(tmp_path, _database_factory)
@@ -60,13 +60,13 @@ def rt(tmp_path: Path, _database_factory: object) -> Iterator[Runtime]:
     runtime.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def tokens(rt: Runtime) -> dict[str, str]:
     """Everybody of `kit.people`, in the runtime of this test; person -> write token."""
     return add_people(rt)
 
 
-@pytest.fixture()
+@pytest.fixture
 def app_client(rt: Runtime) -> Iterator[TestClient]:
     """An in-process client over the runtime of this test."""
     with TestClient(create_app(runtime=rt), base_url="http://testserver", follow_redirects=False) as client:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
+from llmos.infra.web.routing import add_router
 from llmos.protocols.xet import downloads, uploads
 
 _PREFIXES = ("/cas", "/cas/e/{epoch:seg}")
@@ -41,4 +42,4 @@ def add_xet_routes(app: FastAPI) -> None:
         router.add_api_route(f"{prefix}/v1/telemetry", ignore_telemetry, methods=["POST"])
     router.add_api_route("/cas/data/{xorb_hash:seg}", downloads.get_data, methods=["GET"])
     router.add_api_route("/v1/telemetry", ignore_telemetry, methods=["POST"])
-    app.include_router(router)
+    add_router(app, router)
