@@ -12,7 +12,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from llmos.core.clock import now
-from llmos.infra.i18n import Locale, lazy
+from llmos.infra.i18n import Locale, lazy, localize
 from llmos.ui import render as render_module
 from llmos.ui.filters import LocaleFilters, avatar_tone, filesize, path_segment, with_query
 from llmos.ui.patterns import patterns_page
@@ -136,6 +136,19 @@ def test_text_is_escaped() -> None:
 def test_a_lazy_message_is_said_in_the_language_of_the_page() -> None:
     context = {"status": 404, "message": lazy("Nothing here"), "reference": ""}
     assert "这里什么也没有" in render("error.html", context, PageContext(locale="zh"))
+
+
+def test_error_pages_lead_in_the_readers_language() -> None:
+    def lead(message: str, locale: Locale) -> str:
+        html = render(
+            "error.html", {"status": 400, "message": message, "reference": ""}, PageContext(locale=locale)
+        )
+        assert localize(message, locale) in html
+        return html.split('<p class="page-lead">')[1].split("</p>")[0]
+
+    assert lead("limit must be a number.", "en") == "limit must be a number."
+    assert "请求" in lead("limit must be a number.", "zh")
+    assert lead("The access rule is saved.", "zh") == "访问规则已保存。"
 
 
 @dataclass(frozen=True)
