@@ -56,7 +56,7 @@ def test_a_commit_is_sound_git_in_the_names_of_author_and_site(
     assert info.commit_url == f"{ada.endpoint}/{repo_id}/commit/{info.oid}"
     assert git(server_rt, repo_id, "fsck", "--strict", "--full") == ""
     shown = git(server_rt, repo_id, "log", "-1", "--format=%H|%an|%ae|%cn|%B", "main")
-    assert shown == f"{info.oid}|ada|ada@example.org|LLMOS|Two files\n\nWith a description.\n\n"
+    assert shown == f"{info.oid}|ada|ada@users.noreply.localhost|LLMOS|Two files\n\nWith a description.\n\n"
     assert git(server_rt, repo_id, "show", "main:ü/模型 1.txt") == "x\n"
 
 

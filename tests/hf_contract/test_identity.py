@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import httpx
@@ -62,7 +63,9 @@ def test_a_fine_grained_token_tells_its_scopes(server: LiveServer) -> None:
     with runtime.database.writing() as db:
         ada = access_user(db, OPERATOR, "ada")
         scopes = [{"target": "lab", "verbs": ["repo.write"]}]
-        _, value = create_token(db, OPERATOR, ada, name="narrow", role="fineGrained", scopes=scopes)
+        _, value = create_token(
+            db, OPERATOR, ada, name=f"narrow-{uuid.uuid4().hex[:6]}", role="fineGrained", scopes=scopes
+        )
     runtime.close()
     token = HfApi(endpoint=server.url, token=value).whoami()["auth"]["accessToken"]
     assert token["role"] == "fineGrained"
