@@ -23,7 +23,9 @@ def insert_missing(db: Session, table: type[Base], rows: Sequence[dict[str, Any]
     """Insert the rows whose unique keys are not there yet; return how many were new."""
     if not rows:
         return 0
-    result = db.execute(_insert(db, table).on_conflict_do_nothing(), list(rows))
+    # inline: asking for generated keys back would hide the number of rows on PostgreSQL.
+    statement = _insert(db, table).on_conflict_do_nothing().inline()
+    result = db.execute(statement, list(rows), execution_options={"preserve_rowcount": True})
     return max(cast(CursorResult[Any], result).rowcount, 0)
 
 
