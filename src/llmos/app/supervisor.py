@@ -23,6 +23,8 @@ log = logging.getLogger("llmos.supervisor")
 MAX_BACKOFF_S = 30.0
 HEALTHY_AFTER_S = 60.0
 STOP_LIMIT_S = 20.0
+# By default every thread may get a heap of its own, which then stays half empty.
+CHILD_ENV = {"MALLOC_ARENA_MAX": "2"}
 
 
 @dataclass
@@ -44,7 +46,9 @@ class Part:
     env: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(list(self.command), env=os.environ | self.env, start_new_session=True)
+        self.process = subprocess.Popen(
+            list(self.command), env=CHILD_ENV | dict(os.environ) | self.env, start_new_session=True
+        )
         self.started_at = time.monotonic()
         log.info("%s started (pid %d)", self.name, self.process.pid)
 
@@ -133,7 +137,7 @@ def main() -> None:
     parts = [
         python_part("web", "llmos.app.serve"),
         # Prints the address once the web process answers.
-        python_part("greeting", "llmos.app.greeting", once=True),
+        python_part("greeting", "llmos.app.greeting", once=True, delay_s=1.5),
         python_part("worker", "llmos.app.worker", delay_s=3.0),
     ]
     if os.environ.get("LLMOS_EXTRAS", "all") != "hub":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kit.people import add_people
-
 from llmos.core.clock import now
 from llmos.features.accounts.models import Follow
 from llmos.infra.db.upsert import insert_missing
