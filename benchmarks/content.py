@@ -6,7 +6,6 @@ import base64
 import json
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pygit2
 from huggingface_hub import HfApi
@@ -97,7 +96,3 @@ def _pygit2_commit(bare: pygit2.Repository, files: list[tuple[str, bytes]]) -> N
     tree_oid = index.write_tree(bare)
     author = pygit2.Signature("Ada", "ada@example.org")
     bare.create_commit("refs/heads/main", author, author, "bench", tree_oid, [])
-
-
-def folder_size(path: Path) -> int:
-    return sum(item.stat().st_size for item in path.rglob("*") if item.is_file())

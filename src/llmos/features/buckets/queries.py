@@ -15,9 +15,8 @@ from llmos.core.pagination import Page, check_limit, decode_cursor, encode_curso
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
 from llmos.features.buckets.models import Bucket, BucketFile
-from llmos.features.buckets.policy import can_read
 from llmos.features.repos.cursors import cursor_text
-from llmos.features.repos.policy import role_in
+from llmos.features.repos.policy import can_read, role_in
 from llmos.features.storage.xet.hot import get_hot_path
 from llmos.features.storage.xet.reading import stream_file
 from llmos.infra.runtime import Runtime

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn, Protocol
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -73,16 +75,29 @@ def role_in(actor: Actor, namespace: Namespace) -> Role | None:
     return Role(role) if role else None
 
 
-def can_read(actor: Actor, repo: Repo) -> bool:
+class Owned(Protocol):
+    """What a namespace owns and shares by its members' roles: a repository, a bucket."""
+
+    @property
+    def namespace(self) -> Namespace: ...
+    @property
+    def created_by_id(self) -> int | None: ...
+    @property
+    def is_private(self) -> bool: ...
+    @property
+    def key(self) -> str: ...
+
+
+def can_read(actor: Actor, repo: Owned) -> bool:
     """May know of the repository and see its card and metadata."""
-    if repo.visibility != "private":
+    if not repo.is_private:
         return True
     if role_in(actor, repo.namespace) is None:
         return False
     return actor.allows("repo.read", repo.namespace.name, repo.key)
 
 
-def can_write(actor: Actor, repo: Repo) -> bool:
+def can_write(actor: Actor, repo: Owned) -> bool:
     """May change content: members with `write`, and contributors in what they created."""
     role = role_in(actor, repo.namespace)
     if role is None or not actor.allows("repo.write", repo.namespace.name, repo.key):
@@ -92,7 +107,7 @@ def can_write(actor: Actor, repo: Repo) -> bool:
     return role.rank >= Role.WRITE.rank
 
 
-def can_admin(actor: Actor, repo: Repo) -> bool:
+def can_admin(actor: Actor, repo: Owned) -> bool:
     """May rename, move, delete, change visibility and gating, and handle access requests."""
     role = role_in(actor, repo.namespace)
     if role is None or not actor.allows("repo.write", repo.namespace.name, repo.key):
@@ -113,23 +128,24 @@ def can_create(actor: Actor, namespace: Namespace) -> bool:
 def check_write(actor: Actor, repo: Repo) -> None:
     """Forbidden (or Unauthenticated for visitors) unless the actor may change content."""
     if not can_write(actor, repo):
-        _refuse(actor, f"You may read {repo.repo_name} but not write to it: ask an owner for the "
+        refuse(actor, f"You may read {repo.repo_name} but not write to it: ask an owner for the "
                        "write role, or use a token with the 'write' role.")  # fmt: skip
 
 
 def check_admin(actor: Actor, repo: Repo) -> None:
     if not can_admin(actor, repo):
-        _refuse(actor, f"Only an admin of {repo.namespace.name} may change the settings of "
+        refuse(actor, f"Only an admin of {repo.namespace.name} may change the settings of "
                        f"{repo.repo_name}.")  # fmt: skip
 
 
 def check_create(actor: Actor, namespace: Namespace) -> None:
     if not can_create(actor, namespace):
-        _refuse(actor, f"You don't have the rights to create a repository under the namespace "
+        refuse(actor, f"You don't have the rights to create a repository under the namespace "
                        f"{namespace.name!r}.")  # fmt: skip
 
 
-def _refuse(actor: Actor, message: str) -> None:
+def refuse(actor: Actor, message: str) -> NoReturn:
+    """Forbidden with `message`; a visitor is asked to sign in instead (Unauthenticated)."""
     if actor.is_anonymous:
         raise Unauthenticated("Sign in, or send an access token, to do this.")
     raise Forbidden(message)
