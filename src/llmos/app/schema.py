@@ -13,7 +13,7 @@ from llmos.infra.db.base import Base
 from llmos.infra.runtime import Runtime
 
 # The newest migration; a house test compares it with the folder.
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 MODEL_MODULES = (
     "llmos.infra.queue.outbox",
     "llmos.infra.search.tables",
@@ -23,6 +23,10 @@ MODEL_MODULES = (
     "llmos.features.storage.xet.models",
     "llmos.features.repos.models",
     "llmos.features.buckets.models",
+    "llmos.features.discussions.models",
+    "llmos.features.collections.models",
+    "llmos.features.notifications.models",
+    "llmos.features.moderation.models",
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Two processes may start at once; on PostgreSQL the second waits on this advisory lock.

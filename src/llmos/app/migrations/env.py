@@ -20,6 +20,11 @@ def _render_item(kind: str, item: object, _context: object) -> str | Literal[Fal
     return False
 
 
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """The full-text index of SQLite is a virtual table with shadow tables; infra/search makes it."""
+    return not (kind == "table" and name is not None and name.startswith("search_words"))
+
+
 def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
@@ -28,6 +33,7 @@ def _run(connection: Connection) -> None:
         compare_type=True,
         render_item=_render_item,
         compare_server_default=False,
+        include_name=_is_ours,
     )
     with context.begin_transaction():
         context.run_migrations()

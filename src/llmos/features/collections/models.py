@@ -1,0 +1,3 @@
+"""Tables of collections."""
+
+from __future__ import annotations

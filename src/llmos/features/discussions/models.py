@@ -1,0 +1,3 @@
+"""Tables of discussions."""
+
+from __future__ import annotations

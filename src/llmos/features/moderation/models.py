@@ -1,0 +1,3 @@
+"""Tables of moderation."""
+
+from __future__ import annotations
