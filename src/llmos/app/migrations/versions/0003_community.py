@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -9,8 +13,491 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.create_table(
+        "categories",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("slug", sa.String(length=60), nullable=False),
+        sa.Column("name_en", sa.String(length=100), nullable=False),
+        sa.Column("name_zh", sa.String(length=100), nullable=False),
+        sa.Column("description_en", sa.String(length=500), nullable=False),
+        sa.Column("description_zh", sa.String(length=500), nullable=False),
+        sa.Column("format", sa.String(length=16), nullable=False),
+        sa.Column("icon", sa.String(length=40), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("is_archived", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_categories")),
+        sa.UniqueConstraint("slug", name=op.f("uq_categories_slug")),
+    )
+    op.create_table(
+        "activity_days",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_activity_days_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "day", "kind", name=op.f("pk_activity_days")),
+    )
+    op.create_table(
+        "collections",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("object_id", sa.String(length=24), nullable=False),
+        sa.Column("namespace_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("title", sa.String(length=60), nullable=False),
+        sa.Column("slug_base", sa.String(length=120), nullable=False),
+        sa.Column("description", sa.String(length=150), nullable=False),
+        sa.Column("is_private", sa.Boolean(), nullable=False),
+        sa.Column("theme", sa.String(length=12), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("upvotes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["created_by_id"], ["users.id"], name=op.f("fk_collections_created_by_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["namespace_id"], ["namespaces.id"], name=op.f("fk_collections_namespace_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_collections")),
+        sa.UniqueConstraint("namespace_id", "slug_base", name=op.f("uq_collections_namespace_id_slug_base")),
+        sa.UniqueConstraint("object_id", name=op.f("uq_collections_object_id")),
+    )
+    with op.batch_alter_table("collections", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_collections_namespace_id"), ["namespace_id"], unique=False)
+        batch_op.create_index("ix_collections_updated", ["updated_at", "id"], unique=False)
+        batch_op.create_index("ix_collections_upvotes", ["upvotes", "id"], unique=False)
+
+    op.create_table(
+        "uploads",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("media_type", sa.String(length=60), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_uploads_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("sha256", "user_id", name=op.f("pk_uploads")),
+    )
+    with op.batch_alter_table("uploads", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_uploads_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "collection_items",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("object_id", sa.String(length=24), nullable=False),
+        sa.Column("collection_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("target_key", sa.String(length=80), nullable=False),
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("bucket_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("linked_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("paper_id", sa.String(length=40), nullable=True),
+        sa.Column("note", sa.String(length=500), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["bucket_id"], ["buckets.id"], name=op.f("fk_collection_items_bucket_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["collection_id"],
+            ["collections.id"],
+            name=op.f("fk_collection_items_collection_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["linked_id"], ["collections.id"], name=op.f("fk_collection_items_linked_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_collection_items_repo_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_collection_items")),
+        sa.UniqueConstraint(
+            "collection_id", "target_key", name=op.f("uq_collection_items_collection_id_target_key")
+        ),
+        sa.UniqueConstraint("object_id", name=op.f("uq_collection_items_object_id")),
+    )
+    with op.batch_alter_table("collection_items", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_collection_items_bucket_id"), ["bucket_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_collection_items_linked_id"), ["linked_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_collection_items_repo_id"), ["repo_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_collection_items_target_key"), ["target_key"], unique=False)
+
+    op.create_table(
+        "collection_votes",
+        sa.Column("collection_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["collection_id"],
+            ["collections.id"],
+            name=op.f("fk_collection_votes_collection_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_collection_votes_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("collection_id", "user_id", name=op.f("pk_collection_votes")),
+    )
+    with op.batch_alter_table("collection_votes", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_collection_votes_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "commit_checks",
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("oid", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("description", sa.String(length=300), nullable=False),
+        sa.Column("url", sa.String(length=1000), nullable=False),
+        sa.Column("reported_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_commit_checks_repo_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["reported_by_id"],
+            ["users.id"],
+            name=op.f("fk_commit_checks_reported_by_id"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("repo_id", "oid", "name", name=op.f("pk_commit_checks")),
+    )
+    op.create_table(
+        "feed_entries",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("actor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("namespace_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["actor_id"], ["users.id"], name=op.f("fk_feed_entries_actor_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["namespace_id"], ["namespaces.id"], name=op.f("fk_feed_entries_namespace_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_feed_entries_repo_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_feed_entries")),
+    )
+    with op.batch_alter_table("feed_entries", schema=None) as batch_op:
+        batch_op.create_index("ix_feed_entries_actor", ["actor_id", "id"], unique=False)
+        batch_op.create_index("ix_feed_entries_namespace", ["namespace_id", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_feed_entries_repo_id"), ["repo_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_feed_entries_thread_id"), ["thread_id"], unique=False)
+
+    op.create_table(
+        "repo_thread_rules",
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("are_discussions_disabled", sa.Boolean(), nullable=False),
+        sa.Column("required_approvals", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "required_checks",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_repo_thread_rules_repo_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repo_id", name=op.f("pk_repo_thread_rules")),
+    )
+    op.create_table(
+        "threads",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("num", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("category_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("title", sa.String(length=250), nullable=False),
+        sa.Column("author_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("status", sa.String(length=8), nullable=False),
+        sa.Column("is_pinned", sa.Boolean(), nullable=False),
+        sa.Column("is_locked", sa.Boolean(), nullable=False),
+        sa.Column("is_wiki", sa.Boolean(), nullable=False),
+        sa.Column("hidden_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("hidden_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("first_comment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("answer_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("comment_count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("view_count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("last_author_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_activity_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("version", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["author_id"], ["users.id"], name=op.f("fk_threads_author_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(["category_id"], ["categories.id"], name=op.f("fk_threads_category_id")),
+        sa.ForeignKeyConstraint(
+            ["hidden_by_id"], ["users.id"], name=op.f("fk_threads_hidden_by_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["last_author_id"], ["users.id"], name=op.f("fk_threads_last_author_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_threads_repo_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_threads")),
+        sa.UniqueConstraint("repo_id", "num", name=op.f("uq_threads_repo_id_num")),
+    )
+    with op.batch_alter_table("threads", schema=None) as batch_op:
+        batch_op.create_index("ix_threads_author", ["author_id", "id"], unique=False)
+        batch_op.create_index(
+            "ix_threads_category_activity", ["category_id", "last_activity_at", "id"], unique=False
+        )
+        batch_op.create_index("ix_threads_kind_activity", ["kind", "last_activity_at", "id"], unique=False)
+        batch_op.create_index(
+            "ix_threads_repo_kind_status", ["repo_id", "kind", "status", "num"], unique=False
+        )
+
+    op.create_table(
+        "pull_requests",
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("base_ref", sa.String(length=250), nullable=False),
+        sa.Column("base_oid", sa.String(length=40), nullable=True),
+        sa.Column("head_oid", sa.String(length=40), nullable=True),
+        sa.Column("merge_oid", sa.String(length=40), nullable=True),
+        sa.Column("merged_base_oid", sa.String(length=40), nullable=True),
+        sa.Column("merge_method", sa.String(length=8), nullable=True),
+        sa.Column("merged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("merged_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["merged_by_id"], ["users.id"], name=op.f("fk_pull_requests_merged_by_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_pull_requests_thread_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("thread_id", name=op.f("pk_pull_requests")),
+    )
+    op.create_table(
+        "reviews",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("author_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("verdict", sa.String(length=16), nullable=False),
+        sa.Column("oid", sa.String(length=40), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("dismissed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["author_id"], ["users.id"], name=op.f("fk_reviews_author_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_reviews_thread_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reviews")),
+    )
+    with op.batch_alter_table("reviews", schema=None) as batch_op:
+        batch_op.create_index("ix_reviews_thread", ["thread_id", "id"], unique=False)
+
+    op.create_table(
+        "thread_events",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("public_id", sa.String(length=24), nullable=False),
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("actor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column(
+            "data", sa.JSON().with_variant(postgresql.JSONB(astext_type=Text()), "postgresql"), nullable=False
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["actor_id"], ["users.id"], name=op.f("fk_thread_events_actor_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_thread_events_thread_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_thread_events")),
+    )
+    with op.batch_alter_table("thread_events", schema=None) as batch_op:
+        batch_op.create_index("ix_thread_events_thread", ["thread_id", "created_at", "id"], unique=False)
+
+    op.create_table(
+        "thread_tags",
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("tag", sa.String(length=60), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_thread_tags_thread_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("thread_id", "tag", name=op.f("pk_thread_tags")),
+    )
+    with op.batch_alter_table("thread_tags", schema=None) as batch_op:
+        batch_op.create_index("ix_thread_tags_tag", ["tag", "thread_id"], unique=False)
+
+    op.create_table(
+        "comments",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("public_id", sa.String(length=24), nullable=False),
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("author_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("edited_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("edited_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("edit_count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("hidden_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("hidden_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("hidden_reason", sa.String(length=300), nullable=False),
+        sa.Column("reply_to_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("review_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("path", sa.String(length=4096), nullable=True),
+        sa.Column("side", sa.String(length=3), nullable=True),
+        sa.Column("line", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("start_line", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("oid", sa.String(length=40), nullable=True),
+        sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("resolved_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["author_id"], ["users.id"], name=op.f("fk_comments_author_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["edited_by_id"], ["users.id"], name=op.f("fk_comments_edited_by_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["hidden_by_id"], ["users.id"], name=op.f("fk_comments_hidden_by_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["reply_to_id"], ["comments.id"], name=op.f("fk_comments_reply_to_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["resolved_by_id"], ["users.id"], name=op.f("fk_comments_resolved_by_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["review_id"], ["reviews.id"], name=op.f("fk_comments_review_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_comments_thread_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_comments")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_comments_public_id")),
+    )
+    with op.batch_alter_table("comments", schema=None) as batch_op:
+        batch_op.create_index("ix_comments_author", ["author_id", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_comments_reply_to_id"), ["reply_to_id"], unique=False)
+        batch_op.create_index("ix_comments_thread", ["thread_id", "id"], unique=False)
+
+    op.create_table(
+        "comment_versions",
+        sa.Column("comment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "version",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("author_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["author_id"], ["users.id"], name=op.f("fk_comment_versions_author_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["comment_id"], ["comments.id"], name=op.f("fk_comment_versions_comment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("comment_id", "version", name=op.f("pk_comment_versions")),
+    )
+    op.create_table(
+        "reactions",
+        sa.Column("comment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("emoji", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["comment_id"], ["comments.id"], name=op.f("fk_reactions_comment_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_reactions_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("comment_id", "user_id", "emoji", name=op.f("pk_reactions")),
+    )
+    with op.batch_alter_table("reactions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_reactions_user_id"), ["user_id"], unique=False)
 
 
 def downgrade() -> None:
-    pass
+    with op.batch_alter_table("reactions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_reactions_user_id"))
+
+    op.drop_table("reactions")
+    op.drop_table("comment_versions")
+    with op.batch_alter_table("comments", schema=None) as batch_op:
+        batch_op.drop_index("ix_comments_thread")
+        batch_op.drop_index(batch_op.f("ix_comments_reply_to_id"))
+        batch_op.drop_index("ix_comments_author")
+
+    op.drop_table("comments")
+    with op.batch_alter_table("thread_tags", schema=None) as batch_op:
+        batch_op.drop_index("ix_thread_tags_tag")
+
+    op.drop_table("thread_tags")
+    with op.batch_alter_table("thread_events", schema=None) as batch_op:
+        batch_op.drop_index("ix_thread_events_thread")
+
+    op.drop_table("thread_events")
+    with op.batch_alter_table("reviews", schema=None) as batch_op:
+        batch_op.drop_index("ix_reviews_thread")
+
+    op.drop_table("reviews")
+    op.drop_table("pull_requests")
+    with op.batch_alter_table("threads", schema=None) as batch_op:
+        batch_op.drop_index("ix_threads_repo_kind_status")
+        batch_op.drop_index("ix_threads_kind_activity")
+        batch_op.drop_index("ix_threads_category_activity")
+        batch_op.drop_index("ix_threads_author")
+
+    op.drop_table("threads")
+    op.drop_table("repo_thread_rules")
+    with op.batch_alter_table("feed_entries", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_feed_entries_thread_id"))
+        batch_op.drop_index(batch_op.f("ix_feed_entries_repo_id"))
+        batch_op.drop_index("ix_feed_entries_namespace")
+        batch_op.drop_index("ix_feed_entries_actor")
+
+    op.drop_table("feed_entries")
+    op.drop_table("commit_checks")
+    with op.batch_alter_table("collection_votes", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_collection_votes_user_id"))
+
+    op.drop_table("collection_votes")
+    with op.batch_alter_table("collection_items", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_collection_items_target_key"))
+        batch_op.drop_index(batch_op.f("ix_collection_items_repo_id"))
+        batch_op.drop_index(batch_op.f("ix_collection_items_linked_id"))
+        batch_op.drop_index(batch_op.f("ix_collection_items_bucket_id"))
+
+    op.drop_table("collection_items")
+    with op.batch_alter_table("uploads", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_uploads_user_id"))
+
+    op.drop_table("uploads")
+    with op.batch_alter_table("collections", schema=None) as batch_op:
+        batch_op.drop_index("ix_collections_upvotes")
+        batch_op.drop_index("ix_collections_updated")
+        batch_op.drop_index(batch_op.f("ix_collections_namespace_id"))
+
+    op.drop_table("collections")
+    op.drop_table("activity_days")
+    op.drop_table("categories")
