@@ -23,6 +23,7 @@ from llmos.app.site_pages import watch_installer
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
 from llmos.features.repos.downloads import flush_downloads
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.security.ratelimit import RateLimit
 from llmos.infra.settings import Settings, get_settings
@@ -121,11 +122,13 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     if error.status_code == 404:
-        return render_error(request, NotFound("There is nothing at this address."))
+        return render_error(request, NotFound(lazy("There is nothing at this address.")))
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "")
         refusal = LlmosError(
-            f"This address does not take {request.method}.", status=405, code="MethodNotAllowed"
+            lazy("This address does not take %(method)s.", method=request.method),
+            status=405,
+            code="MethodNotAllowed",
         )
         response = render_error(request, refusal)
         if allow:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmos.app.faces import render_error
 from llmos.core.errors import LlmosError, OutOfSpace, Unavailable
+from llmos.infra.i18n import lazy
 
 log = logging.getLogger("llmos.request")
 # Also EFBIG: the operator has limited how large a file this process may write.
@@ -79,10 +80,10 @@ def as_refusal(error: Exception) -> LlmosError:
     if isinstance(error, LlmosError):
         return error
     if _is_out_of_space(error):
-        return OutOfSpace("The server's disk is full: nothing was changed. Tell its operator.")
+        return OutOfSpace(lazy("The server's disk is full: nothing was changed. Tell its operator."))
     if isinstance(error, OperationalError):
-        return Unavailable("The database is busy or not reachable: try again in a moment.")
-    return LlmosError("Something went wrong on the server. The request id finds it in the log.")
+        return Unavailable(lazy("The database is busy or not reachable: try again in a moment."))
+    return LlmosError(lazy("Something went wrong on the server. The request id finds it in the log."))
 
 
 def _is_out_of_space(error: Exception) -> bool:

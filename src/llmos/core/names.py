@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from llmos.core.errors import BadRequest
+from llmos.core.text import lazy
 
 MAX_NAMESPACE_CHARS = 42
 MAX_REPO_NAME_CHARS = 96
@@ -47,16 +48,29 @@ def name_key(name: str) -> str:
 
 def _check(name: str, field: str, limit: int) -> str:
     if not name:
-        raise BadRequest(f"{field} is empty: give a name of letters, digits, '-', '_' or '.'.")
+        raise BadRequest(
+            lazy("%(field)s is empty: give a name of letters, digits, '-', '_' or '.'.", field=field)
+        )
     if len(name) > limit:
-        raise BadRequest(f"{field} is too long: {len(name)} characters, at most {limit}.")
+        raise BadRequest(
+            lazy(
+                "%(field)s is too long: %(count)s characters, at most %(limit)s.",
+                field=field,
+                count=len(name),
+                limit=limit,
+            )
+        )
     if not _NAME.fullmatch(name) or "--" in name or ".." in name:
         raise BadRequest(
-            f"{field} {name!r} is not a valid name: use letters, digits, '-', '_' and '.', "
-            "without '--' or '..', and start and end with a letter or digit."
+            lazy(
+                "%(field)s %(name)r is not a valid name: use letters, digits, '-', '_' and '.', "
+                "without '--' or '..', and start and end with a letter or digit.",
+                field=field,
+                name=name,
+            )
         )
     if name.lower().endswith(".git"):
-        raise BadRequest(f"{field} may not end in '.git': git adds that ending itself.")
+        raise BadRequest(lazy("%(field)s may not end in '.git': git adds that ending itself.", field=field))
     return name
 
 
@@ -64,7 +78,9 @@ def check_namespace(name: str, *, field: str = "name", allow_reserved: bool = Fa
     """Return `name` if a person or organisation may be called so; BadRequest otherwise."""
     _check(name, field, MAX_NAMESPACE_CHARS)
     if not allow_reserved and name_key(name) in RESERVED_NAMESPACES:
-        raise BadRequest(f"{field} {name!r} is reserved: please choose another one.")
+        raise BadRequest(
+            lazy("%(field)s %(name)r is reserved: please choose another one.", field=field, name=name)
+        )
     return name
 
 
@@ -77,6 +93,12 @@ def split_repo_name(repo_name: str, *, field: str = "name") -> tuple[str, str]:
     """`"ada/tiny-llm"` -> `("ada", "tiny-llm")`, both checked; BadRequest otherwise."""
     namespace, slash, name = repo_name.partition("/")
     if not slash or "/" in name:
-        raise BadRequest(f"{field} must look like 'namespace/name', not {repo_name!r}.")
+        raise BadRequest(
+            lazy(
+                "%(field)s must look like 'namespace/name', not %(repo_name)r.",
+                field=field,
+                repo_name=repo_name,
+            )
+        )
     check_namespace(namespace, field=field, allow_reserved=True)
     return namespace, check_repo_name(name, field=field)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llmos.core.errors import BadRequest
+from llmos.core.text import lazy
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -46,7 +47,7 @@ def decode_cursor(cursor: str | None, length: int) -> list[Any] | None:
 
 
 def _forged_cursor() -> BadRequest:
-    return BadRequest("cursor is not one this server gave out: leave it out to start.")
+    return BadRequest(lazy("cursor is not one this server gave out: leave it out to start."))
 
 
 def _is_storable(value: Any) -> bool:
@@ -60,7 +61,7 @@ def check_limit(limit: int | None, *, default: int, maximum: int) -> int:
     if limit is None:
         return default
     if limit < 1:
-        raise BadRequest(f"limit must be 1 or more, not {limit}.")
+        raise BadRequest(lazy("limit must be 1 or more, not %(limit)s.", limit=limit))
     return min(limit, maximum)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmos.core.errors import Unprocessable
+from llmos.core.text import lazy
 
 MAX_PATH_BYTES = 4096
 MAX_SEGMENT_BYTES = 255
@@ -18,15 +19,21 @@ def check_file_path(path: str, *, field: str = "path") -> str:
     which a Windows checkout cannot hold.
     """
     if not path:
-        raise Unprocessable(f"{field} is empty: name a file inside the repository.")
+        raise Unprocessable(lazy("%(field)s is empty: name a file inside the repository.", field=field))
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
-        raise Unprocessable(f"{field} is too long: at most {MAX_PATH_BYTES} bytes.")
+        raise Unprocessable(
+            lazy("%(field)s is too long: at most %(limit)s bytes.", field=field, limit=MAX_PATH_BYTES)
+        )
     if path.startswith("/"):
-        raise Unprocessable(f"{field} {path!r} is absolute: leave out the leading '/'.")
+        raise Unprocessable(
+            lazy("%(field)s %(path)r is absolute: leave out the leading '/'.", field=field, path=path)
+        )
     if "\\" in path:
-        raise Unprocessable(f"{field} {path!r} contains a backslash: separate folders by '/'.")
+        raise Unprocessable(
+            lazy("%(field)s %(path)r contains a backslash: separate folders by '/'.", field=field, path=path)
+        )
     if any(ord(ch) < 32 or ord(ch) == 127 or 0xD800 <= ord(ch) <= 0xDFFF for ch in path):
-        raise Unprocessable(f"{field} {path!r} contains a control character.")
+        raise Unprocessable(lazy("%(field)s %(path)r contains a control character.", field=field, path=path))
     for segment in path.split("/"):
         _check_segment(segment, path, field)
     return path
@@ -34,11 +41,22 @@ def check_file_path(path: str, *, field: str = "path") -> str:
 
 def _check_segment(segment: str, path: str, field: str) -> None:
     if segment in _FORBIDDEN_SEGMENTS:
-        raise Unprocessable(f"{field} {path!r} has an empty, '.' or '..' segment.")
+        raise Unprocessable(
+            lazy("%(field)s %(path)r has an empty, '.' or '..' segment.", field=field, path=path)
+        )
     bare = segment.rstrip(". ").lower()
     if bare in {".git", "git~1"}:
-        raise Unprocessable(f"{field} {path!r} points into a '.git' folder.")
+        raise Unprocessable(lazy("%(field)s %(path)r points into a '.git' folder.", field=field, path=path))
     if segment != segment.rstrip(". "):
-        raise Unprocessable(f"{field} {path!r}: a segment may not end in a dot or a space.")
+        raise Unprocessable(
+            lazy("%(field)s %(path)r: a segment may not end in a dot or a space.", field=field, path=path)
+        )
     if len(segment.encode("utf-8")) > MAX_SEGMENT_BYTES:
-        raise Unprocessable(f"{field} {path!r}: a segment is longer than {MAX_SEGMENT_BYTES} bytes.")
+        raise Unprocessable(
+            lazy(
+                "%(field)s %(path)r: a segment is longer than %(limit)s bytes.",
+                field=field,
+                path=path,
+                limit=MAX_SEGMENT_BYTES,
+            )
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from llmos.core.errors import Forbidden, Unauthenticated
+from llmos.infra.i18n import lazy
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Actor:
     def require_user(self) -> int:
         """The user id; Unauthenticated for a visitor who is not signed in."""
         if self.user_id is None:
-            raise Unauthenticated("Sign in, or send an access token, to do this.")
+            raise Unauthenticated(lazy("Sign in, or send an access token, to do this."))
         return self.user_id
 
     def allows(self, verb: str, namespace: str, repo_key: str | None = None) -> bool:
@@ -76,7 +77,7 @@ class Actor:
             return
         self.require_user()
         if self.token_role not in (None, "write"):
-            raise Forbidden("This needs a token with the 'write' role; yours is narrower.")
+            raise Forbidden(lazy("This needs a token with the 'write' role; yours is narrower."))
 
 
 ANONYMOUS = Actor()

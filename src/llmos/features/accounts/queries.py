@@ -17,6 +17,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import Follow, Membership, Namespace, Organization, User
 from llmos.features.accounts.policy import access_namespace, can_edit
+from llmos.infra.i18n import lazy
 
 T = TypeVar("T")
 PAGE_SIZE = 100
@@ -266,7 +267,7 @@ def _page(
     after = decode_cursor(cursor, 1)
     if after is not None:
         if not isinstance(after[0], int) or not 0 <= after[0] < 2**62:
-            raise BadRequest("cursor is not one this server gave out: leave it out to start.")
+            raise BadRequest(lazy("cursor is not one this server gave out: leave it out to start."))
         statement = statement.where(column > after[0])
     rows = [item_of(row) for row in db.scalars(statement.order_by(column).limit(size + 1))]
     next_cursor = encode_cursor([rows[size - 1][0]]) if len(rows) > size else None

@@ -55,7 +55,7 @@ class TokenAnswer:
 def start_device(db: Session, client_id: str, *, user_agent: str = "") -> DeviceStart:
     """Begin a sign-in. Raises BadRequest for a missing or odd client id."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", client_id):
-        raise BadRequest("client_id is missing or malformed: send 1 to 100 letters, digits or '._-'.")
+        raise BadRequest(lazy("client_id is missing or malformed: send 1 to 100 letters, digits or '._-'."))
     db.execute(delete(DeviceGrant).where(DeviceGrant.expires_at < clock.now() - timedelta(days=1)))
     device_code = new_secret()
     letters = "".join(secrets.choice(_CODE_LETTERS) for _ in range(8))

@@ -22,6 +22,7 @@ from llmos.features.auth.credentials import (
     actor_for_token,
 )
 from llmos.features.auth.models import AccessToken, BrowserSession
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.security.ratelimit import mark_credential_good
 from llmos.infra.web.deps import get_runtime, run_read, run_write
@@ -83,7 +84,7 @@ def check_same_origin(request: HTTPConnection) -> None:
             return
     elif site in ("same-origin", "none"):
         return
-    raise Forbidden("This request came from another site; open the page here and try again.")
+    raise Forbidden(lazy("This request came from another site; open the page here and try again."))
 
 
 async def resolve_actor(rt: Runtime, request: HTTPConnection) -> Actor:

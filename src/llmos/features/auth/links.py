@@ -54,7 +54,7 @@ def _create(db: Session, rt: Runtime, purpose: str, user: User | None = None, **
 def create_claim_link(db: Session, rt: Runtime) -> str:
     """The address that makes its first visitor the administrator. Raises Conflict if there is one."""
     if has_admin(db):
-        raise Conflict("This instance has an administrator: sign in, or use 'llmos user reset-link'.")
+        raise Conflict(lazy("This instance has an administrator: sign in, or use 'llmos user reset-link'."))
     return _create(db, rt, CLAIM_ADMIN)
 
 

@@ -24,6 +24,7 @@ from llmos.features.repos.policy import access_repo, check_content
 from llmos.features.storage.xet.models import XetFile, XetXorb
 from llmos.features.storage.xet.tables import touch_files, unpack_terms, xorbs_of
 from llmos.features.storage.xet.xorbs import touch_xorbs
+from llmos.infra.i18n import lazy
 from llmos.infra.settings import Settings
 
 MAX_OPERATIONS = 1000
@@ -73,11 +74,17 @@ def apply_batch(
     """
     check_write(actor, bucket)
     if not 0 < len(operations) <= MAX_OPERATIONS:
-        raise BadRequest(f"A batch has 1 to {MAX_OPERATIONS} lines; {len(operations)} were sent.")
+        raise BadRequest(
+            lazy(
+                "A batch has 1 to %(limit)s lines; %(count)s were sent.",
+                limit=MAX_OPERATIONS,
+                count=len(operations),
+            )
+        )
     # Two batches of one bucket take turns, or its counters would drift.
     locked = db.get(Bucket, bucket.id, with_for_update={"of": Bucket}, populate_existing=True)
     if locked is None:
-        raise RepoNotFound("Bucket Not Found: it was deleted meanwhile.")
+        raise RepoNotFound(lazy("Bucket Not Found: it was deleted meanwhile."))
     work = _Batch(db, actor, locked)
     work.prepare(operations)
     report = BatchReport(len(operations))
@@ -157,7 +164,7 @@ class _Batch:
     def _delete(self, path: str) -> None:
         old = self._files.pop(path, None)
         if old is None:
-            raise Unprocessable(f"There is no file {path!r} in this bucket.")
+            raise Unprocessable(lazy("There is no file %(path)r in this bucket.", path=path))
         self._released.add(old.xet_hash)
         self.grown_bytes -= old.size_bytes
         self._file_delta -= 1
@@ -172,9 +179,9 @@ class _Batch:
     def _put(self, item: PutFile) -> None:
         check_file_path(item.path)
         if len(item.path.encode()) > MAX_PATH_BYTES:
-            raise Unprocessable(f"path is too long: at most {MAX_PATH_BYTES} bytes.")
+            raise Unprocessable(lazy("path is too long: at most %(limit)s bytes.", limit=MAX_PATH_BYTES))
         if not _HASH.match(item.xet_hash):
-            raise Unprocessable("xetHash must be 64 hexadecimal digits.")
+            raise Unprocessable(lazy("xetHash must be 64 hexadecimal digits."))
         size_bytes = self._sizes.get(item.xet_hash)
         if size_bytes is None or item.xet_hash not in self._reachable[item.source]:
             raise Unprocessable(_missing(item))

@@ -15,6 +15,7 @@ from llmos.features.auth.page_context import render_page
 from llmos.features.buckets.models import Bucket, BucketFile
 from llmos.features.buckets.policy import access_bucket
 from llmos.features.buckets.queries import BucketFolder, list_buckets, list_tree
+from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb
 from llmos.infra.web.routing import add_router
 from llmos.ui.filters import with_query
@@ -62,7 +63,13 @@ def bucket_page(
     below = f"{folder}/" if folder else ""
     page = list_tree(db, bucket.id, below, cursor=after, limit=PAGE_SIZE)
     if folder and not page.items and not after:
-        raise EntryNotFound(f"Entry not found: there is no folder {folder!r} in {bucket.bucket_name}.")
+        raise EntryNotFound(
+            lazy(
+                "Entry not found: there is no folder %(folder)r in %(bucket_name)s.",
+                folder=folder,
+                bucket_name=bucket.bucket_name,
+            )
+        )
     here = _tree_href(bucket, folder)
     context: dict[str, Any] = {
         "bucket": _bucket_row(bucket),

@@ -19,6 +19,7 @@ from llmos.features.repos.cursors import cursor_text
 from llmos.features.repos.policy import can_read, role_in
 from llmos.features.storage.xet.hot import get_hot_path
 from llmos.features.storage.xet.reading import stream_file
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.files import Content
 
@@ -54,7 +55,9 @@ def list_buckets(
         namespace_name = actor.name
     namespace = db.scalar(select(Namespace).where(Namespace.name_key == name_key(namespace_name)))
     if namespace is None:
-        raise NotFound(f"There is no user or organisation {namespace_name!r}.")
+        raise NotFound(
+            lazy("There is no user or organisation %(namespace_name)r.", namespace_name=namespace_name)
+        )
     size = check_limit(limit, default=_LIST_SIZE, maximum=1000)
     statement = select(Bucket).where(Bucket.namespace_id == namespace.id)
     if role_in(actor, namespace) is None:
@@ -136,7 +139,13 @@ def access_file(db: Session, bucket: Bucket, path: str) -> BucketFile:
     """The file, or EntryNotFound."""
     found = get_files(db, bucket.id, [path]).get(path)
     if found is None:
-        raise EntryNotFound(f"Entry not found: there is no file {path!r} in bucket {bucket.bucket_name}.")
+        raise EntryNotFound(
+            lazy(
+                "Entry not found: there is no file %(path)r in bucket %(bucket_name)s.",
+                path=path,
+                bucket_name=bucket.bucket_name,
+            )
+        )
     return found
 
 
@@ -165,7 +174,7 @@ def held_hashes(db: Session, bucket_id: int, xet_hashes: Iterable[str]) -> set[s
 def check_reachable(db: Session, bucket_id: int, xet_hash: str) -> None:
     """NotFound unless the bucket has this Xet file under some path."""
     if not held_hashes(db, bucket_id, [xet_hash]):
-        raise NotFound(f"There is no file {xet_hash} in this bucket.")
+        raise NotFound(lazy("There is no file %(xet_hash)s in this bucket.", xet_hash=xet_hash))
 
 
 def used_bytes(db: Session, namespace_id: int) -> int:

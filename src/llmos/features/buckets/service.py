@@ -24,6 +24,7 @@ from llmos.features.repos.policy import check_create
 from llmos.features.storage.xet.shards import RegisteredFile
 from llmos.features.storage.xet.tables import touch_files
 from llmos.infra.db.upsert import insert_missing
+from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 from llmos.infra.runtime import Runtime
 from llmos.infra.settings import Settings
@@ -48,10 +49,16 @@ def parse_bucket_visibility(visibility: Any, private: Any) -> str | None:
         return None
     if visibility is None:
         if not isinstance(private, bool):
-            raise BadRequest("private must be true or false.")
+            raise BadRequest(lazy("private must be true or false."))
         return "private" if private else "public"
     if visibility not in VISIBILITIES:
-        raise BadRequest(f"visibility must be one of {', '.join(VISIBILITIES)}, not {visibility!r}.")
+        raise BadRequest(
+            lazy(
+                "visibility must be one of %(choices)s, not %(visibility)r.",
+                choices=", ".join(VISIBILITIES),
+                visibility=visibility,
+            )
+        )
     return str(visibility)
 
 
@@ -92,7 +99,9 @@ def _access_namespace(db: Session, actor: Actor, name: str) -> Namespace:
     """The namespace, if the actor may create buckets in it; a name nobody has is refused alike."""
     namespace = db.scalar(select(Namespace).where(Namespace.name_key == name_key(name)))
     if namespace is None:
-        raise Forbidden(f"You don't have the rights to create a bucket under the namespace {name!r}.")
+        raise Forbidden(
+            lazy("You don't have the rights to create a bucket under the namespace %(name)r.", name=name)
+        )
     check_create(actor, namespace)
     return namespace
 
@@ -155,7 +164,7 @@ def bring_files(rt: Runtime, bucket_id: int, files: Sequence[RegisteredFile]) ->
     with rt.database.writing() as db:
         bucket = db.get(Bucket, bucket_id)
         if bucket is None:
-            raise RepoNotFound("Bucket Not Found: it was deleted meanwhile.")
+            raise RepoNotFound(lazy("Bucket Not Found: it was deleted meanwhile."))
         held = held_hashes(db, bucket_id, [file.file_hash for file in files])
         new_bytes = sum(file.size_bytes for file in files if file.file_hash not in held)
         if new_bytes:

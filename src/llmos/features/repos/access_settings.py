@@ -12,6 +12,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.repos.lifecycle import event_payload
 from llmos.features.repos.models import Repo
 from llmos.features.repos.policy import check_admin
+from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 
 GATED = {False: "", "auto": "auto", "manual": "manual"}
@@ -21,7 +22,7 @@ def parse_gated(value: Any) -> str:
     """The stored word for `"auto"`, `"manual"` or `false`; BadRequest for anything else."""
     if isinstance(value, (str, bool)) and value in GATED:
         return GATED[value]
-    raise BadRequest(f"gated must be 'auto', 'manual' or false, not {value!r}.")
+    raise BadRequest(lazy("gated must be 'auto', 'manual' or false, not %(value)r.", value=value))
 
 
 def update_settings(

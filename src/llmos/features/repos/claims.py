@@ -22,6 +22,7 @@ from llmos.features.repos.policy import can_read, can_write, check_content, chec
 from llmos.features.storage.objects import get_lfs_object, lock_object, touch
 from llmos.features.storage.xet.tables import touch_files
 from llmos.infra.db.upsert import insert_missing, upsert
+from llmos.infra.i18n import lazy
 from llmos.infra.settings import Settings
 
 _BATCH = 500
@@ -53,7 +54,13 @@ def claim(db: Session, repo: Repo, oid: str, size_bytes: int, xet_hash: str | No
         return
     found = get_lfs_object(db, oid)
     if found is None or found.size_bytes != size_bytes:
-        raise Unprocessable(f"oid {oid}: no object of {size_bytes} bytes has been uploaded under it.")
+        raise Unprocessable(
+            lazy(
+                "oid %(oid)s: no object of %(size_bytes)s bytes has been uploaded under it.",
+                oid=oid,
+                size_bytes=size_bytes,
+            )
+        )
     insert_missing(db, RepoLfsClaim, [row])
     touch(db, [oid])
 
@@ -134,7 +141,7 @@ def access_claim(db: Session, repo: Repo, oid: str) -> RepoLfsClaim:
     """The claim, or EntryNotFound: an object of another repository is as unknown as any."""
     found = get_claim(db, repo.id, oid)
     if found is None:
-        raise EntryNotFound(f"Object {oid} does not exist in this repository.")
+        raise EntryNotFound(lazy("Object %(oid)s does not exist in this repository.", oid=oid))
     return found
 
 
@@ -179,7 +186,13 @@ def check_room(db: Session, settings: Settings, namespace: Namespace, adding_byt
     room = room_bytes(db, settings, namespace)
     if room is not None and adding_bytes > room:
         raise QuotaExceeded(
-            f"The storage quota of {namespace.name} is used up: {adding_bytes} bytes are to be added and "
-            f"{room} are left. Delete files or ask an admin of this instance for a larger quota.",
+            lazy(
+                "The storage quota of %(name)s is used up: %(adding_bytes)s bytes are to be added "
+                "and %(room)s are left. Delete files or ask an admin of this instance for a larger "
+                "quota.",
+                name=namespace.name,
+                adding_bytes=adding_bytes,
+                room=room,
+            ),
             data={"room_bytes": room, "adding_bytes": adding_bytes},
         )

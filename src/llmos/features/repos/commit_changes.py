@@ -26,6 +26,7 @@ from llmos.infra.git.writer import (
     DeleteFile,
     DeleteFolder,
 )
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 
 MAX_CHANGES = 200_000
@@ -77,14 +78,18 @@ class DraftChanges:
     def set_header(self, summary: str, description: str, parent: str | None) -> None:
         """Message and expected parent (5 to 40 hex digits); StaleParent at once if it is not the head."""
         if not summary.strip():
-            raise BadRequest("header.summary is empty: say what the commit does.")
+            raise BadRequest(lazy("header.summary is empty: say what the commit does."))
         if len(summary) > MAX_SUMMARY_CHARS or len(description) > MAX_DESCRIPTION_CHARS:
             raise BadRequest(
-                f"The commit message is too long: at most {MAX_SUMMARY_CHARS} characters of summary "
-                f"and {MAX_DESCRIPTION_CHARS} of description."
+                lazy(
+                    "The commit message is too long: at most %(limit)s characters of summary and "
+                    "%(max_description_chars)s of description.",
+                    limit=MAX_SUMMARY_CHARS,
+                    max_description_chars=MAX_DESCRIPTION_CHARS,
+                )
             )
         if parent is not None and not _OID_PREFIX.match(parent.lower()):
-            raise BadRequest("header.parentCommit must be 5 to 40 hex digits of a commit id.")
+            raise BadRequest(lazy("header.parentCommit must be 5 to 40 hex digits of a commit id."))
         self.summary, self.description = summary, description
         self.parent = parent.lower() if parent else None
         if not self.target.create_pr:
@@ -100,8 +105,13 @@ class DraftChanges:
         limit = self.rt.settings.regular_file_limit_bytes
         if len(data) > limit:
             raise TooLarge(
-                f"{path!r} is {len(data)} bytes: files above {limit} bytes cannot be regular files of "
-                "a commit. Upload it as a large file (LFS or Xet) instead."
+                lazy(
+                    "%(path)r is %(count)s bytes: files above %(limit)s bytes cannot be regular files of "
+                    "a commit. Upload it as a large file (LFS or Xet) instead.",
+                    path=path,
+                    count=len(data),
+                    limit=limit,
+                )
             )
         if path == "README.md":
             self._check_card(data)
@@ -118,7 +128,7 @@ class DraftChanges:
         if report.errors:
             lines = "".join(f"\n- {error}" for error in report.errors)
             raise BadRequest(
-                f"Invalid metadata in README.md.{lines}",
+                lazy("Invalid metadata in README.md.%(lines)s", lines=lines),
                 data={
                     "errors": [{"message": text} for text in report.errors],
                     "warnings": [{"message": text} for text in report.warnings],
@@ -129,11 +139,15 @@ class DraftChanges:
         """Put a file whose content was uploaded before; its size may be left out (copies)."""
         check_file_path(path)
         if path.rpartition("/")[2] in (ATTRIBUTES, ".gitignore", ".gitmodules"):
-            raise Unprocessable(f"{path!r} steers git itself and must be a regular file.")
+            raise Unprocessable(lazy("%(path)r steers git itself and must be a regular file.", path=path))
         if not _SHA256.match(oid):
-            raise BadRequest(f"lfsFile.oid of {path!r} must be the SHA-256 of the content in lower-case hex.")
+            raise BadRequest(
+                lazy(
+                    "lfsFile.oid of %(path)r must be the SHA-256 of the content in lower-case hex.", path=path
+                )
+            )
         if size_bytes is not None and size_bytes < 0:
-            raise BadRequest(f"lfsFile.size of {path!r} must not be negative.")
+            raise BadRequest(lazy("lfsFile.size of %(path)r must not be negative.", path=path))
         self.large.append(LargeFile(path, oid, size_bytes))
         self._add(AddBlob(path, ""), old_path)
 
@@ -145,12 +159,12 @@ class DraftChanges:
     def delete_folder(self, path: str) -> None:
         """A trailing slash is accepted; the root cannot be deleted."""
         if not path.strip("/"):
-            raise BadRequest("deletedFolder.path is empty: name a folder.")
+            raise BadRequest(lazy("deletedFolder.path is empty: name a folder."))
         self._add(DeleteFolder(path))
 
     def _add(self, change: Change, old_path: str | None = None) -> None:
         if len(self.changes) >= MAX_CHANGES:
-            raise TooLarge(f"A commit may change at most {MAX_CHANGES} files: split it.")
+            raise TooLarge(lazy("A commit may change at most %(limit)s files: split it.", limit=MAX_CHANGES))
         if old_path is not None and old_path != change.path:
             self.changes.append(DeleteFile(old_path))
         self.changes.append(change)

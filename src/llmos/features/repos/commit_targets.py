@@ -23,6 +23,7 @@ from llmos.infra.git.revisions import (
     check_branch_name,
     read_ref,
 )
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 
 
@@ -46,7 +47,9 @@ def writable_ref(rev: str) -> str:
     try:
         return BRANCH_PREFIX + check_branch_name(rev)
     except BadRequest as error:
-        raise RevisionNotFound(f"Invalid rev id: {rev[:200]}: commit to a branch or pull request.") from error
+        raise RevisionNotFound(
+            lazy("Invalid rev id: %(rev)s: commit to a branch or pull request.", rev=rev[:200])
+        ) from error
 
 
 def check_commit_access(db: Session, actor: Actor, repo: Repo, ref: str, *, create_pr: bool) -> None:
@@ -59,7 +62,7 @@ def check_commit_access(db: Session, actor: Actor, repo: Repo, ref: str, *, crea
         names = (repo.namespace.name, repo.key)
         if actor.allows("discussion.write", *names) or actor.allows("repo.write", *names):
             return
-        raise Forbidden("This token is read-only: use one with the 'write' role.")
+        raise Forbidden(lazy("This token is read-only: use one with the 'write' role."))
     check_write(actor, repo)
 
 
@@ -81,7 +84,7 @@ def open_target(
     """
     repo = access_repo(db, actor, repo_type, namespace, name)
     if repo.disabled:
-        raise Forbidden("Access to this resource is disabled.")
+        raise Forbidden(lazy("Access to this resource is disabled."))
     ref = writable_ref(rev)
     check_commit_access(db, actor, repo, ref, create_pr=create_pr)
     git_repo = open_private(git_path(rt, repo))
@@ -89,7 +92,7 @@ def open_target(
     if head is None:
         is_first = ref == BRANCH_PREFIX + default_branch(git_repo) and is_empty(git_repo) and not create_pr
         if not is_first:
-            raise RevisionNotFound(f"Invalid rev id: {rev[:200]}")
+            raise RevisionNotFound(lazy("Invalid rev id: %(rev)s", rev=rev[:200]))
     return CommitTarget(repo.id, repo.repo_type, repo.repo_name, repo.object_id, ref, head, create_pr)
 
 

@@ -32,6 +32,7 @@ from llmos.infra.git.writer import (
     apply_changes,
     create_commit,
 )
+from llmos.infra.i18n import lazy
 
 MAX_ATTEMPTS = 20
 
@@ -68,7 +69,7 @@ class CommitDraft(DraftChanges):
         the parent was named: then StaleParent (412).
         """
         if not self.summary:
-            raise BadRequest("The commit has no header: send it as the first line.")
+            raise BadRequest(lazy("The commit has no header: send it as the first line."))
         self._confirm_large()
         if self.target.create_pr:
             return self._open_pull()
@@ -79,13 +80,17 @@ class CommitDraft(DraftChanges):
                 oid = self._try()
             if oid is not None:
                 return CommitResult(oid)
-        raise Unavailable(f"{self.target.ref} is changing too quickly: try again in a moment.")
+        raise Unavailable(
+            lazy("%(ref)s is changing too quickly: try again in a moment.", ref=self.target.ref)
+        )
 
     def _try(self) -> str | None:
         """The commit on the present head, or None where another one was faster."""
         head = read_ref(self.writer.git_repo, self.target.ref)
         if head is None and self.target.head is not None:
-            raise RevisionNotFound(f"Invalid rev id: {self.target.ref} was deleted meanwhile.")
+            raise RevisionNotFound(
+                lazy("Invalid rev id: %(ref)s was deleted meanwhile.", ref=self.target.ref)
+            )
         self.check_parent(head)
         oid = self._write(head)
         if oid == head:
@@ -124,11 +129,22 @@ class CommitDraft(DraftChanges):
             size = sizes.get(item.oid)
             if size is None:
                 raise BadRequest(
-                    f"The content of {item.path!r} (sha256 {item.oid}) has not been uploaded to this "
-                    "repository: upload it through LFS or Xet first, then commit."
+                    lazy(
+                        "The content of %(path)r (sha256 %(oid)s) has not been uploaded to this repository: "
+                        "upload it through LFS or Xet first, then commit.",
+                        path=item.path,
+                        oid=item.oid,
+                    )
                 )
             if item.size_bytes is not None and item.size_bytes != size:
-                raise BadRequest(f"{item.path!r} is said to have {item.size_bytes} bytes, but has {size}.")
+                raise BadRequest(
+                    lazy(
+                        "%(path)r is said to have %(size_bytes)s bytes, but has %(size)s.",
+                        path=item.path,
+                        size_bytes=item.size_bytes,
+                        size=size,
+                    )
+                )
             pointers[item.path] = self.writer.write_blob(format_pointer(item.oid, size))
         self.changes = [
             AddBlob(change.path, pointers[change.path])
@@ -149,7 +165,7 @@ class CommitDraft(DraftChanges):
         if head is not None and tree == base_tree:
             return head
         if head is None and tree == EMPTY_TREE:
-            raise BadRequest("The commit changes nothing: add at least one file.")
+            raise BadRequest(lazy("The commit changes nothing: add at least one file."))
         oid = self._commit(tree, [head] if head else [])
         self.writer.flush()
         return oid

@@ -25,6 +25,7 @@ from llmos.infra.git.pointers import LfsPointer
 from llmos.infra.git.repository import open_repo
 from llmos.infra.git.revisions import resolve
 from llmos.infra.git.trees import get_entry, read_blob
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 
 TEXT_PROBE_BYTES = 8000
@@ -97,7 +98,8 @@ def access_file(
     entry = get_entry(git_repo, commit, path) if not path.endswith("/") else None
     if entry is None or entry.type not in ("file", "symlink"):
         raise EntryNotFound(
-            f"Entry not found: there is no file {path!r} at revision {rev!r}.", data={"commit_oid": commit}
+            lazy("Entry not found: there is no file %(path)r at revision %(rev)r.", path=path, rev=rev),
+            data={"commit_oid": commit},
         )
     xet_hash = None
     if entry.lfs is not None:

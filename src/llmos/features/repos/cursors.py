@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from llmos.core.errors import BadRequest
+from llmos.infra.i18n import lazy
 
 
 def cursor_time(value: Any) -> datetime:
@@ -38,4 +39,4 @@ def cursor_text(value: Any) -> str:
 
 
 def _forged() -> BadRequest:
-    return BadRequest("cursor is not one this server gave out: leave it out to start.")
+    return BadRequest(lazy("cursor is not one this server gave out: leave it out to start."))

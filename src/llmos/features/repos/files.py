@@ -25,6 +25,7 @@ from llmos.infra.git.lastcommits import last_commit_for_entries
 from llmos.infra.git.repository import open_repo
 from llmos.infra.git.revisions import resolve
 from llmos.infra.git.trees import TreeEntry, TreePage, access_entry, get_entry, list_tree, read_blob
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.files import Content
 
@@ -69,17 +70,21 @@ def open_claimed(db: Session, rt: Runtime, repo_id: int, oid: str) -> LargeFileR
     """`open_large_file` for a repository known by its id only."""
     claim = get_claim(db, repo_id, oid)
     if claim is None:
-        raise EntryNotFound(f"Entry not found: the large file {oid} was never uploaded to this repository.")
+        raise EntryNotFound(
+            lazy("Entry not found: the large file %(oid)s was never uploaded to this repository.", oid=oid)
+        )
     found = db.get(LfsObject, oid)
     if found is not None and found.quarantined_at is not None:
-        raise EntryNotFound(f"Entry not found: large file {oid} is in quarantine and given to nobody.")
+        raise EntryNotFound(
+            lazy("Entry not found: large file %(oid)s is in quarantine and given to nobody.", oid=oid)
+        )
     if found is not None:
         key = object_key(oid)
         return LargeFileRef(oid, found.size_bytes, claim.xet_hash, key, rt.objects.local_path(key))
     if claim.xet_hash:
         hot_path = get_hot_path(rt, claim.xet_hash, claim.size_bytes)
         return LargeFileRef(oid, claim.size_bytes, claim.xet_hash, None, hot_path)
-    raise EntryNotFound(f"Entry not found: the content of large file {oid} is not available.")
+    raise EntryNotFound(lazy("Entry not found: the content of large file %(oid)s is not available.", oid=oid))
 
 
 def open_git(rt: Runtime, repo: Repo) -> pygit2.Repository:
@@ -102,11 +107,13 @@ def read_text(rt: Runtime, repo: Repo, rev: str, path: str, *, max_bytes: int = 
     commit = resolve(git_repo, rev)
     entry = access_entry(git_repo, commit, path)
     if entry.type not in ("file", "symlink"):
-        raise EntryNotFound(f"Entry not found: {path!r} is a folder.", data={"commit_oid": commit})
+        raise EntryNotFound(
+            lazy("Entry not found: %(path)r is a folder.", path=path), data={"commit_oid": commit}
+        )
     if entry.lfs is not None:
         return TextFile(entry, commit, None)
     if entry.size > max_bytes:
-        raise TooLarge(f"{path!r} is too large to show: download it instead.")
+        raise TooLarge(lazy("%(path)r is too large to show: download it instead.", path=path))
     data = read_blob(git_repo, entry.oid)
     text = None if b"\0" in data[:8000] else data.decode("utf-8", "replace")
     return TextFile(entry, commit, text)
@@ -170,7 +177,7 @@ def read_commit(
     git_repo = open_git(rt, repo)
     commit = resolve(git_repo, oid)
     if not commit.startswith(oid.lower()):
-        raise RevisionNotFound(f"Invalid rev id: {oid}")
+        raise RevisionNotFound(lazy("Invalid rev id: %(oid)s", oid=oid))
     return get_commit(git_repo, commit), diff_commit(git_repo, commit, limits or DiffLimits())
 
 

@@ -18,6 +18,7 @@ from llmos.features.repos.cards.validate import gated_fields
 from llmos.features.repos.cursors import cursor_int
 from llmos.features.repos.models import AccessRequest, Repo, RepoFacts
 from llmos.features.repos.policy import check_admin, role_in
+from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 
 STATUSES = ("pending", "accepted", "rejected")
@@ -27,7 +28,9 @@ MAX_REASON_CHARS = 1_000
 
 def _check_gated(repo: Repo) -> None:
     if not repo.gated:
-        raise BadRequest(f"{repo.repo_name} is not gated: everybody who sees it has access.")
+        raise BadRequest(
+            lazy("%(repo_name)s is not gated: everybody who sees it has access.", repo_name=repo.repo_name)
+        )
 
 
 def form_fields(db: Session, repo: Repo) -> dict[str, Any]:
@@ -54,11 +57,16 @@ def ask_access(db: Session, actor: Actor, repo: Repo, answers: dict[str, Any]) -
     user_id = actor.require_user()
     _check_gated(repo)
     if role_in(actor, repo.namespace) is not None:
-        raise BadRequest(f"You already have access to {repo.repo_name}.")
+        raise BadRequest(lazy("You already have access to %(repo_name)s.", repo_name=repo.repo_name))
     known = get_request(db, repo, user_id)
     if known is not None:
         if known.status == "rejected":
-            raise Forbidden(f"Your request for access to {repo.repo_name} was rejected by its authors.")
+            raise Forbidden(
+                lazy(
+                    "Your request for access to %(repo_name)s was rejected by its authors.",
+                    repo_name=repo.repo_name,
+                )
+            )
         return known
     request = AccessRequest(
         repo_id=repo.id,
@@ -78,18 +86,18 @@ def check_answers(fields: dict[str, Any], answers: dict[str, Any]) -> dict[str, 
     """The answers to the form, complete; BadRequest names the field that is wrong."""
     unknown = set(answers) - set(fields)
     if unknown:
-        raise BadRequest(f"fields: {sorted(unknown)[0]!r} is not a field of the form.")
+        raise BadRequest(lazy("fields: %(unknown)r is not a field of the form.", unknown=sorted(unknown)[0]))
     checked: dict[str, Any] = {}
     for name, kind in fields.items():
         answer = answers.get(name)
         kind_name = kind.get("type") if isinstance(kind, dict) else kind
         if kind_name == "checkbox":
             if answer not in (True, "on", "true"):
-                raise BadRequest(f"fields: {name!r} must be ticked.")
+                raise BadRequest(lazy("fields: %(name)r must be ticked.", name=name))
             checked[name] = True
             continue
         if not isinstance(answer, str) or not answer.strip():
-            raise BadRequest(f"fields: {name!r} is missing: please fill it in.")
+            raise BadRequest(lazy("fields: %(name)r is missing: please fill it in.", name=name))
         checked[name] = answer.strip()[:MAX_ANSWER_CHARS]
     return checked
 
@@ -122,7 +130,13 @@ def list_access_requests(
 
 def _check_status(status: Any) -> str:
     if status not in STATUSES:
-        raise BadRequest(f"status must be one of {', '.join(STATUSES)}, not {status!r}.")
+        raise BadRequest(
+            lazy(
+                "status must be one of %(choices)s, not %(status)r.",
+                choices=", ".join(STATUSES),
+                status=status,
+            )
+        )
     return str(status)
 
 
@@ -145,10 +159,10 @@ def handle_access_request(
     _check_gated(repo)
     _check_status(status)
     if rejection_reason is not None and status != "rejected":
-        raise BadRequest("rejectionReason is for status 'rejected' only: leave it out.")
+        raise BadRequest(lazy("rejectionReason is for status 'rejected' only: leave it out."))
     request = _find_request(db, repo, user_name, request_id)
     if request.status == status:
-        raise NotFound(f"This access request is already in the {status} list.")
+        raise NotFound(lazy("This access request is already in the %(status)s list.", status=status))
     request.status = status
     request.rejection_reason = (rejection_reason or "")[:MAX_REASON_CHARS] or None
     request.handled_at, request.handled_by_id = clock.now(), actor.user_id
@@ -160,7 +174,7 @@ def handle_access_request(
 
 def _find_request(db: Session, repo: Repo, user_name: str | None, request_id: str | None) -> AccessRequest:
     if (user_name is None) == (request_id is None):
-        raise BadRequest("Give either 'user' or 'requestId'.")
+        raise BadRequest(lazy("Give either 'user' or 'requestId'."))
     statement = select(AccessRequest).where(AccessRequest.repo_id == repo.id)
     if user_name is not None:
         statement = statement.where(AccessRequest.user_id == _access_user(db, user_name).id)
@@ -168,7 +182,13 @@ def _find_request(db: Session, repo: Repo, user_name: str | None, request_id: st
         statement = statement.where(AccessRequest.object_id == request_id)
     request = db.scalars(statement).unique().one_or_none()
     if request is None:
-        raise NotFound(f"There is no access request of {user_name or request_id!r} for {repo.repo_name}.")
+        raise NotFound(
+            lazy(
+                "There is no access request of %(user_name)r for %(repo_name)s.",
+                user_name=user_name or request_id,
+                repo_name=repo.repo_name,
+            )
+        )
     return request
 
 
@@ -178,7 +198,7 @@ def _access_user(db: Session, name: str) -> User:
     )  # fmt: skip
     user = db.scalars(statement).unique().one_or_none()
     if user is None:
-        raise NotFound(f"There is no user called {name!r}.")
+        raise NotFound(lazy("There is no user called %(name)r.", name=name))
     return user
 
 
@@ -192,7 +212,9 @@ def grant_access(db: Session, actor: Actor, repo: Repo, user_name: str) -> Acces
     user = _access_user(db, user_name)
     request = get_request(db, repo, user.id)
     if request is not None and request.status == "accepted":
-        raise BadRequest(f"{user.name} already has access to {repo.repo_name}.")
+        raise BadRequest(
+            lazy("%(name)s already has access to %(repo_name)s.", name=user.name, repo_name=repo.repo_name)
+        )
     if request is None:
         request = AccessRequest(repo_id=repo.id, user_id=user.id, granted_by_owner=True)
         request.user = user

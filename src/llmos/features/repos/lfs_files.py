@@ -24,6 +24,7 @@ from llmos.features.repos.policy import check_admin, check_content, check_write
 from llmos.infra.db.upsert import insert_missing
 from llmos.infra.git.lfs_objects import drop_objects, locate_objects
 from llmos.infra.git.repository import open_repo
+from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 from llmos.infra.runtime import Runtime
 
@@ -94,9 +95,15 @@ def delete_lfs_files(
     """
     check_admin(actor, repo)
     if len(oids) > MAX_DELETIONS:
-        raise BadRequest(f"deletions.sha holds {len(oids)} items: send at most {MAX_DELETIONS} at once.")
+        raise BadRequest(
+            lazy(
+                "deletions.sha holds %(count)s items: send at most %(limit)s at once.",
+                count=len(oids),
+                limit=MAX_DELETIONS,
+            )
+        )
     if not all(isinstance(oid, str) and _OID.match(oid) for oid in oids):
-        raise BadRequest("deletions.sha must hold SHA-256 ids of 64 lower-case hex characters.")
+        raise BadRequest(lazy("deletions.sha must hold SHA-256 ids of 64 lower-case hex characters."))
     if rewrite_history:
         drop_objects(open_repo(git_path(rt, repo)), oids)
     removed = delete(RepoLfsClaim).where(RepoLfsClaim.repo_id == repo.id, RepoLfsClaim.oid.in_(oids))
@@ -121,7 +128,13 @@ def lend_lfs_files(
     check_content(db, actor, source)
     check_write(actor, target)
     if len(files) > MAX_COPIES:
-        raise BadRequest(f"files holds {len(files)} items: send at most {MAX_COPIES} at once.")
+        raise BadRequest(
+            lazy(
+                "files holds %(count)s items: send at most %(limit)s at once.",
+                count=len(files),
+                limit=MAX_COPIES,
+            )
+        )
     wanted = {str(item.get("sha256")): item for item in files}
     statement = select(RepoLfsClaim).where(RepoLfsClaim.repo_id == source.id, RepoLfsClaim.oid.in_(wanted))
     held = {claim.oid: claim for claim in db.scalars(statement)}

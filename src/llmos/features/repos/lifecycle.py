@@ -37,6 +37,7 @@ from llmos.features.repos.places import git_folder, git_path
 from llmos.features.repos.policy import check_admin, check_create
 from llmos.features.repos.seeds import check_sdk, first_files, init_git, remove_git
 from llmos.features.repos.tombstones import restore_rows, take_snapshot
+from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 from llmos.infra.runtime import Runtime
 
@@ -120,7 +121,7 @@ def add_repo_row(
         undo.callback(remove_git, git_path(rt, repo))
         namespace = db.get(Namespace, namespace_id)
         if namespace is None:
-            raise NotFound(f"The namespace of {name!r} was deleted meanwhile.")
+            raise NotFound(lazy("The namespace of %(name)r was deleted meanwhile.", name=name))
         free_alias(db, repo.repo_type, namespace.name, name)
         _insert(db, repo, namespace, name)
         if claims:
@@ -207,7 +208,7 @@ def restore_deleted_repo(
     tombstone = db.scalar(select(DeletedRepo).where(DeletedRepo.object_id == object_id))
     namespace = db.get(Namespace, tombstone.namespace_id) if tombstone else None
     if tombstone is None or namespace is None or not git_folder(rt, tombstone.object_id).is_dir():
-        raise NotFound("There is no deleted repository of this id to bring back.")
+        raise NotFound(lazy("There is no deleted repository of this id to bring back."))
     repo_type = RepoType(tombstone.type)
     access_namespace(db, actor, namespace.name, repo_type)
     name = new_name or tombstone.repo_name.partition("/")[2]

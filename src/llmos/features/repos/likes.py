@@ -17,6 +17,7 @@ from llmos.features.repos.cursors import cursor_int, cursor_time
 from llmos.features.repos.models import Repo, RepoLike
 from llmos.features.repos.visibility import visible_to
 from llmos.infra.db.upsert import insert_missing
+from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 
 
@@ -54,7 +55,7 @@ def unlike_repo(db: Session, actor: Actor, repo: Repo) -> int:
 def _check_may_like(actor: Actor) -> int:
     user_id = actor.require_user()
     if actor.token_role == "read":
-        raise Forbidden("A read token cannot like: use a token with the 'write' role.")
+        raise Forbidden(lazy("A read token cannot like: use a token with the 'write' role."))
     return user_id
 
 

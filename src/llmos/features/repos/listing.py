@@ -21,6 +21,7 @@ from llmos.features.repos.facts_store import RepoRecord, select_records, to_reco
 from llmos.features.repos.models import Repo, RepoLike, RepoLink, RepoTag
 from llmos.features.repos.trending import days_ago
 from llmos.features.repos.visibility import visible_to
+from llmos.infra.i18n import lazy
 from llmos.infra.search.index import search
 
 DEFAULT_LIMIT = 1000
@@ -92,7 +93,9 @@ def list_repos(
     """
     sort = query.sort or "trendingScore"
     if sort not in _SORTS:
-        raise BadRequest(f"sort must be one of {', '.join(_SORTS)}, not {sort!r}.")
+        raise BadRequest(
+            lazy("sort must be one of %(choices)s, not %(sort)r.", choices=", ".join(_SORTS), sort=sort)
+        )
     size = check_limit(query.limit, default=min(DEFAULT_LIMIT, max_limit), maximum=max_limit)
     key = _SORTS[sort]()
     statement = (
@@ -164,7 +167,7 @@ def _tags(query: RepoQuery) -> list[str]:
     tags += [query.library] if query.library else []
     tags += [f"license:{query.license}"] if query.license else []
     if len(tags) > MAX_FILTERS:
-        raise BadRequest(f"filter: at most {MAX_FILTERS} tags can be combined.")
+        raise BadRequest(lazy("filter: at most %(limit)s tags can be combined.", limit=MAX_FILTERS))
     return [plain(tag).lower()[:200] for tag in tags]
 
 
@@ -199,7 +202,9 @@ def parse_range(text: str) -> tuple[int | None, int | None]:
         side, _, number = part.strip().partition(":")
         match = _COUNT.fullmatch(number.strip())
         if side not in ("min", "max") or match is None:
-            raise BadRequest(f"num_parameters must look like 'min:6B,max:128B', not {text[:100]!r}.")
+            raise BadRequest(
+                lazy("num_parameters must look like 'min:6B,max:128B', not %(text)r.", text=text[:100])
+            )
         bounds[side] = min(int(float(match[1]) * _UNITS[match[2].lower()]), 2**62)
     return bounds.get("min"), bounds.get("max")
 

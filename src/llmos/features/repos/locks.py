@@ -14,6 +14,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.repos.models import LfsLock, Repo
 from llmos.features.repos.policy import can_admin, check_write
 from llmos.infra.db.upsert import insert_missing
+from llmos.infra.i18n import lazy
 
 MAX_PATH_CHARS = 1024
 MAX_REF_CHARS = 250
@@ -41,7 +42,9 @@ def create_lock(db: Session, actor: Actor, repo: Repo, path: str, ref: str | Non
     check_write(actor, repo)
     check_file_path(path)
     if len(path) > MAX_PATH_CHARS:
-        raise Unprocessable(f"path is too long: at most {MAX_PATH_CHARS} characters can be locked.")
+        raise Unprocessable(
+            lazy("path is too long: at most %(limit)s characters can be locked.", limit=MAX_PATH_CHARS)
+        )
     _check_ref(ref)
     row = {"repo_id": repo.id, "path": path, "ref": ref, "owner_id": actor.require_user()}
     is_new = insert_missing(db, LfsLock, [row])
@@ -53,7 +56,9 @@ def create_lock(db: Session, actor: Actor, repo: Repo, path: str, ref: str | Non
 
 def _check_ref(ref: str | None) -> None:
     if ref is not None and (len(ref) > MAX_REF_CHARS or not ref.isprintable() or not ref):
-        raise Unprocessable(f"ref.name must be the name of a ref, at most {MAX_REF_CHARS} characters.")
+        raise Unprocessable(
+            lazy("ref.name must be the name of a ref, at most %(limit)s characters.", limit=MAX_REF_CHARS)
+        )
 
 
 def list_locks(
@@ -83,12 +88,24 @@ def delete_lock(db: Session, actor: Actor, repo: Repo, lock_id: int, *, force: b
     check_write(actor, repo)
     lock = db.get(LfsLock, lock_id)
     if lock is None or lock.repo_id != repo.id:
-        raise NotFound(f"There is no lock {lock_id} in this repository.")
+        raise NotFound(lazy("There is no lock %(lock_id)s in this repository.", lock_id=lock_id))
     if lock.owner_id != actor.user_id:
         if not force:
-            raise Forbidden(f"{lock.path} is locked by {lock.owner.name}: only they, or --force, unlock it.")
+            raise Forbidden(
+                lazy(
+                    "%(path)s is locked by %(name)s: only they, or --force, unlock it.",
+                    path=lock.path,
+                    name=lock.owner.name,
+                )
+            )
         if not can_admin(actor, repo):
-            raise Forbidden(f"Only an admin of {repo.repo_name} may break the lock of {lock.owner.name}.")
+            raise Forbidden(
+                lazy(
+                    "Only an admin of %(repo_name)s may break the lock of %(name)s.",
+                    repo_name=repo.repo_name,
+                    name=lock.owner.name,
+                )
+            )
     db.delete(lock)
     db.flush()
     return lock

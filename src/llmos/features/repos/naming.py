@@ -14,6 +14,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
 from llmos.features.repos.models import Repo, RepoAlias
 from llmos.features.repos.policy import check_create, get_repo
+from llmos.infra.i18n import lazy
 
 VISIBILITIES = ("public", "private", "protected")
 
@@ -31,7 +32,9 @@ def parse_repo_type(value: Any) -> RepoType:
     try:
         return RepoType(value)
     except ValueError as error:
-        raise BadRequest(f"type must be one of {', '.join(RepoType)}, not {value!r}.") from error
+        raise BadRequest(
+            lazy("type must be one of %(choices)s, not %(value)r.", choices=", ".join(RepoType), value=value)
+        ) from error
 
 
 def parse_visibility(visibility: Any, private: Any, repo_type: RepoType) -> str | None:
@@ -40,12 +43,18 @@ def parse_visibility(visibility: Any, private: Any, repo_type: RepoType) -> str 
         if private is None:
             return None
         if not isinstance(private, bool):
-            raise BadRequest("private must be true or false.")
+            raise BadRequest(lazy("private must be true or false."))
         return "private" if private else "public"
     if visibility not in VISIBILITIES:
-        raise BadRequest(f"visibility must be one of {', '.join(VISIBILITIES)}, not {visibility!r}.")
+        raise BadRequest(
+            lazy(
+                "visibility must be one of %(choices)s, not %(visibility)r.",
+                choices=", ".join(VISIBILITIES),
+                visibility=visibility,
+            )
+        )
     if visibility == "protected" and repo_type is not RepoType.SPACE:
-        raise BadRequest("visibility 'protected' is for Spaces only: use 'public' or 'private'.")
+        raise BadRequest(lazy("visibility 'protected' is for Spaces only: use 'public' or 'private'."))
     return str(visibility)
 
 
@@ -68,7 +77,13 @@ def access_namespace(db: Session, actor: Actor, name: str, repo_type: RepoType) 
     actor.require_user()
     namespace = db.scalar(select(Namespace).where(Namespace.name_key == name_key(name)))
     if namespace is None:
-        raise Forbidden(f"You don't have the rights to create a {repo_type} under the namespace {name!r}.")
+        raise Forbidden(
+            lazy(
+                "You don't have the rights to create a %(repo_type)s under the namespace %(name)r.",
+                repo_type=repo_type,
+                name=name,
+            )
+        )
     check_create(actor, namespace)
     return namespace
 
@@ -82,7 +97,11 @@ def check_free(db: Session, repo_type: RepoType, namespace: Namespace, name: str
 
 def repo_exists(repo_type: RepoType, repo_name: str) -> RepoExists:
     return RepoExists(
-        f"A {repo_type} repository called {repo_name} already exists",
+        lazy(
+            "A %(repo_type)s repository called %(repo_name)s already exists",
+            repo_type=repo_type,
+            repo_name=repo_name,
+        ),
         data={"type": repo_type.value, "repo_name": repo_name},
     )
 

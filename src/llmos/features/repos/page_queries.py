@@ -18,6 +18,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
 from llmos.features.repos.models import Repo, RepoFacts, RepoTag
 from llmos.features.repos.visibility import visible_to
+from llmos.infra.i18n import lazy
 from llmos.infra.search.index import search
 
 SORTS: dict[str, Any] = {
@@ -77,7 +78,13 @@ class ListQuery:
 
 def check_sort(sort: str) -> str:
     if sort and sort != "relevance" and sort not in SORTS:
-        raise BadRequest(f"sort must be one of {', '.join(SORTS)} or relevance, not {sort[:40]!r}.")
+        raise BadRequest(
+            lazy(
+                "sort must be one of %(choices)s or relevance, not %(sort)r.",
+                choices=", ".join(SORTS),
+                sort=sort[:40],
+            )
+        )
     return sort
 
 
@@ -149,7 +156,7 @@ def list_repos(
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 2**62:
-        raise BadRequest("cursor is not one this server gave out: leave it out to start.")
+        raise BadRequest(lazy("cursor is not one this server gave out: leave it out to start."))
     return value
 
 
@@ -158,7 +165,7 @@ def _mark(order: str, value: Any) -> Any:
     if order not in ("updated", "created"):
         return number
     if not 0 <= number < 4_000_000_000:
-        raise BadRequest("cursor is not one this server gave out: leave it out to start.")
+        raise BadRequest(lazy("cursor is not one this server gave out: leave it out to start."))
     return clock.from_unix(number)
 
 

@@ -13,6 +13,7 @@ from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace, Role
 from llmos.features.repos.models import AccessRequest, Repo, RepoAlias
+from llmos.infra.i18n import lazy
 
 
 class RepoMoved(LlmosError):
@@ -61,7 +62,10 @@ def access_repo(db: Session, actor: Actor, repo_type: RepoType, namespace: str, 
     if repo is None:
         moved = _get_moved(db, repo_type, namespace, name)
         if moved is not None and can_read(actor, moved):
-            raise RepoMoved(f"This repository is now {moved.repo_name}.", data={"repo_name": moved.repo_name})
+            raise RepoMoved(
+                lazy("This repository is now %(repo_name)s.", repo_name=moved.repo_name),
+                data={"repo_name": moved.repo_name},
+            )
     raise repo_not_found(actor, repo_type, f"{namespace}/{name}")
 
 
@@ -147,20 +151,24 @@ def check_create(actor: Actor, namespace: Namespace) -> None:
 def refuse(actor: Actor, message: str) -> NoReturn:
     """Forbidden with `message`; a visitor is asked to sign in instead (Unauthenticated)."""
     if actor.is_anonymous:
-        raise Unauthenticated("Sign in, or send an access token, to do this.")
+        raise Unauthenticated(lazy("Sign in, or send an access token, to do this."))
     raise Forbidden(message)
 
 
 def check_content(db: Session, actor: Actor, repo: Repo, path: str | None = None) -> None:
     """GatedRepo unless the actor may read file content; `README.md` stays open to all readers."""
     if repo.disabled:
-        raise Forbidden("Access to this resource is disabled.")
+        raise Forbidden(lazy("Access to this resource is disabled."))
     if not repo.gated or path == "README.md" or role_in(actor, repo.namespace) is not None:
         return
     if actor.is_anonymous:
         raise GatedRepo(
-            f"Access to {repo.type} {repo.repo_name} is restricted. You must have access to it "
-            "and be authenticated to access it. Please log in.",
+            lazy(
+                "Access to %(type)s %(repo_name)s is restricted. You must have access to it and be "
+                "authenticated to access it. Please log in.",
+                type=repo.type,
+                repo_name=repo.repo_name,
+            ),
             status=401,
         )
     statement = select(AccessRequest.status).where(
@@ -168,6 +176,10 @@ def check_content(db: Session, actor: Actor, repo: Repo, path: str | None = None
     )
     if db.scalar(statement) != "accepted":
         raise GatedRepo(
-            f"Access to {repo.type} {repo.repo_name} is restricted and you are not in the "
-            "authorized list. Visit its page to ask for access."
+            lazy(
+                "Access to %(type)s %(repo_name)s is restricted and you are not in the authorized "
+                "list. Visit its page to ask for access.",
+                type=repo.type,
+                repo_name=repo.repo_name,
+            )
         )

@@ -22,6 +22,7 @@ from llmos.infra.git.errors import RefConflict, RepositoryMissing
 from llmos.infra.git.refs import update_ref, update_refs
 from llmos.infra.git.repository import default_branch, open_repo
 from llmos.infra.git.revisions import BRANCH_PREFIX, PULL_PREFIX, read_ref
+from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 from llmos.infra.runtime import Runtime
 
@@ -43,7 +44,7 @@ class RefUpdate:
 def _locked_repo(db: Session, repo_id: int) -> Repo:
     repo = db.get(Repo, repo_id, with_for_update={"of": Repo})
     if repo is None:
-        raise RepoNotFound("Repository Not Found: it was deleted meanwhile.")
+        raise RepoNotFound(lazy("Repository Not Found: it was deleted meanwhile."))
     return repo
 
 
@@ -66,7 +67,7 @@ def _read_repo(rt: Runtime, repo_id: int) -> Repo:
     with rt.database.reading() as db:
         repo = db.get(Repo, repo_id)
     if repo is None:
-        raise RepoNotFound("Repository Not Found: it was deleted meanwhile.")
+        raise RepoNotFound(lazy("Repository Not Found: it was deleted meanwhile."))
     return repo
 
 

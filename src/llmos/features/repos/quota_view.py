@@ -17,6 +17,7 @@ from llmos.features.repos.cursors import cursor_int
 from llmos.features.repos.models import Repo
 from llmos.features.repos.policy import role_in
 from llmos.features.repos.visibility import visible_to
+from llmos.infra.i18n import lazy
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def access_org_namespace(db: Session, actor: Actor, name: str) -> Namespace:
     actor.require_user()
     namespace = db.scalar(select(Namespace).where(Namespace.name_key == name_key(name)))
     if namespace is None or role_in(actor, namespace) is None:
-        raise NotFound(f"There is no organisation {name!r} that you are a member of.")
+        raise NotFound(lazy("There is no organisation %(name)r that you are a member of.", name=name))
     return namespace
 
 

@@ -26,6 +26,7 @@ from llmos.infra.git.revisions import (
     check_tag_name,
     read_ref,
 )
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 
 MAX_REFS_PER_PUSH = 10_000
@@ -57,11 +58,13 @@ def check_push(
     every new object's header): run in a thread, without a database session of one's own.
     """
     if len(updates) > MAX_REFS_PER_PUSH:
-        raise PushRefused(f"A push may change at most {MAX_REFS_PER_PUSH} refs: push them in groups.")
+        raise PushRefused(
+            lazy("A push may change at most %(limit)s refs: push them in groups.", limit=MAX_REFS_PER_PUSH)
+        )
     with rt.database.reading() as db:
         repo = db.get(Repo, repo_id)
         if repo is None or repo.disabled:
-            raise PushRefused("This repository was deleted or disabled meanwhile.")
+            raise PushRefused(lazy("This repository was deleted or disabled meanwhile."))
         rules = list(db.scalars(select(BranchRule.pattern).where(BranchRule.repo_id == repo.id)))
         for update in updates:
             _check_may_move(db, actor, repo, update)
@@ -84,19 +87,25 @@ def _check_may_move(db: Session, actor: Actor, repo: Repo, update: RefUpdate) ->
     is_number = number != update.ref and number.isascii() and number.isdecimal() and len(number) < 10
     if is_number and can_push_pull(db, actor, repo, int(number)):
         return
-    raise PushRefused(f"You may not change {update.ref}: push to your own pull request, or ask for access.")
+    raise PushRefused(
+        lazy("You may not change %(ref)s: push to your own pull request, or ask for access.", ref=update.ref)
+    )
 
 
 def _check_name(git_repo: pygit2.Repository, update: RefUpdate) -> None:
     ref = update.ref
     if ref.startswith(PULL_PREFIX):
         if update.new_oid is None:
-            raise PushRefused(f"{ref} cannot be deleted: close the pull request instead.")
+            raise PushRefused(lazy("%(ref)s cannot be deleted: close the pull request instead.", ref=ref))
         if read_ref(git_repo, ref) is None:
-            raise PushRefused(f"{ref} does not exist: open a pull request first, then push to it.")
+            raise PushRefused(
+                lazy("%(ref)s does not exist: open a pull request first, then push to it.", ref=ref)
+            )
         return
     if not ref.startswith((BRANCH_PREFIX, TAG_PREFIX)):
-        raise PushRefused(f"{ref} is not accepted: push branches (refs/heads/…) and tags (refs/tags/…).")
+        raise PushRefused(
+            lazy("%(ref)s is not accepted: push branches (refs/heads/…) and tags (refs/tags/…).", ref=ref)
+        )
     if update.new_oid is None:
         return
     try:
@@ -115,11 +124,14 @@ def _check_history(git_repo: pygit2.Repository, update: RefUpdate, protected: Se
     if not any(fnmatchcase(name, pattern) for pattern in protected):
         return
     if update.new_oid is None:
-        raise PushRefused(f"{name!r} is a protected branch and cannot be deleted.")
+        raise PushRefused(lazy("%(name)r is a protected branch and cannot be deleted.", name=name))
     if not _is_forward(git_repo, update.old_oid, update.new_oid):
         raise PushRefused(
-            f"{name!r} is a protected branch: history already pushed cannot be rewritten. "
-            "Fetch and merge or rebase onto it, then push again without --force."
+            lazy(
+                "%(name)r is a protected branch: history already pushed cannot be rewritten. Fetch "
+                "and merge or rebase onto it, then push again without --force.",
+                name=name,
+            )
         )
 
 

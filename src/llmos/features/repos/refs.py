@@ -29,6 +29,7 @@ from llmos.infra.git.revisions import (
     resolve,
 )
 from llmos.infra.git.writer import create_commit
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 
 MAX_MESSAGE_CHARS = 10_000
@@ -69,9 +70,9 @@ def create_branch(
     ref = _branch_ref(branch)
     current = read_ref(git_repo, ref)
     if current is not None and not may_overwrite:
-        raise Conflict(f"Reference {ref} already exists")
+        raise Conflict(lazy("Reference %(ref)s already exists", ref=ref))
     if current is not None and is_protected_branch:
-        raise Forbidden(f"Cannot overwrite {ref}: it is protected.")
+        raise Forbidden(lazy("Cannot overwrite %(ref)s: it is protected.", ref=ref))
     if is_empty:
         oid = _empty_commit(rt, actor, git_repo)
     else:
@@ -94,7 +95,7 @@ def delete_branch(rt: Runtime, actor: Actor, repo: Repo, branch: str, *, is_prot
     """Raises Forbidden `Cannot delete refs/heads/main` for a protected branch, RevisionNotFound."""
     ref = branch if branch.startswith((CONVERT_PREFIX, BRANCH_PREFIX)) else BRANCH_PREFIX + branch
     if is_protected_branch:
-        raise Forbidden(f"Cannot delete {ref}: it is protected.")
+        raise Forbidden(lazy("Cannot delete %(ref)s: it is protected.", ref=ref))
     _delete(rt, actor, repo, ref)
 
 
@@ -107,10 +108,10 @@ def _delete(rt: Runtime, actor: Actor, repo: Repo, ref: str) -> None:
     try:
         check_ref(ref)
     except BadRequest as error:
-        raise RevisionNotFound(f"Invalid rev id: {ref[:200]}") from error
+        raise RevisionNotFound(lazy("Invalid rev id: %(ref)s", ref=ref[:200])) from error
     current = read_ref(open_git(rt, repo), ref)
     if current is None:
-        raise RevisionNotFound(f"Invalid rev id: {ref}")
+        raise RevisionNotFound(lazy("Invalid rev id: %(ref)s", ref=ref))
     move_refs(rt, actor, repo.id, [RefUpdate(ref, current, None)])
 
 
@@ -120,7 +121,7 @@ def create_tag(rt: Runtime, actor: Actor, repo: Repo, tag: str, rev: str, messag
     ref = TAG_PREFIX + check_tag_name(tag)
     _check_message(message)
     if read_ref(git_repo, ref) is not None:
-        raise Conflict(f"Reference {ref} already exists")
+        raise Conflict(lazy("Reference %(ref)s already exists", ref=ref))
     target = resolve(git_repo, rev)
     if message:
         target = write_tag(git_repo, tag, target, message=message, tagger=author_identity(rt, actor))
@@ -134,7 +135,7 @@ def super_squash(rt: Runtime, actor: Actor, repo: Repo, rev: str, message: str |
     ref = writable_ref(rev)
     head = read_ref(git_repo, ref)
     if head is None:
-        raise RevisionNotFound(f"Invalid rev id: {rev[:200]}")
+        raise RevisionNotFound(lazy("Invalid rev id: %(rev)s", rev=rev[:200]))
     name = ref.removeprefix(BRANCH_PREFIX)
     oid = squash(git_repo, head, message or f"Super-squash branch '{name}'", author_identity(rt, actor))
     move_refs(rt, actor, repo.id, [RefUpdate(ref, head, oid)])
@@ -143,4 +144,4 @@ def super_squash(rt: Runtime, actor: Actor, repo: Repo, rev: str, message: str |
 
 def _check_message(message: str | None) -> None:
     if message is not None and len(message) > MAX_MESSAGE_CHARS:
-        raise BadRequest(f"message is too long: at most {MAX_MESSAGE_CHARS} characters.")
+        raise BadRequest(lazy("message is too long: at most %(limit)s characters.", limit=MAX_MESSAGE_CHARS))

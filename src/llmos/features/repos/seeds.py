@@ -17,6 +17,7 @@ from llmos.infra.git.objects import ObjectWriter
 from llmos.infra.git.refs import update_ref
 from llmos.infra.git.repository import DEFAULT_BRANCH, forget_repo, init_bare, open_repo
 from llmos.infra.git.writer import AddBlob, apply_changes, create_commit
+from llmos.infra.i18n import lazy
 
 INITIAL_MESSAGE = "initial commit"
 SPACE_SDKS = ("gradio", "streamlit", "docker", "static")
@@ -48,7 +49,13 @@ def check_sdk(repo_type: RepoType, sdk: str | None) -> str | None:
     if repo_type is not RepoType.SPACE:
         return None
     if sdk not in SPACE_SDKS:
-        raise BadRequest(f"sdk must be one of {', '.join(SPACE_SDKS)} for a Space, not {sdk!r}.")
+        raise BadRequest(
+            lazy(
+                "sdk must be one of %(choices)s for a Space, not %(sdk)r.",
+                choices=", ".join(SPACE_SDKS),
+                sdk=sdk,
+            )
+        )
     return sdk
 
 

@@ -9,6 +9,7 @@ from llmos.core.errors import BadRequest, EntryNotFound, TooLarge
 from llmos.features.repos.cards.weights import MAX_HEADER_BYTES, WeightHeaderError, read_safetensors_index
 from llmos.features.repos.revision_files import RevisionFiles
 from llmos.features.repos.weight_facts import MAX_INDEX_BYTES, read_header
+from llmos.infra.i18n import lazy
 
 MAX_TOTAL_HEADER_BYTES = 200_000_000
 
@@ -20,11 +21,12 @@ def shard_headers(files: RevisionFiles, index_path: str) -> dict[str, Any]:
     TooLarge where the headers together exceed MAX_TOTAL_HEADER_BYTES.
     """
     if not index_path.endswith(".safetensors.index.json"):
-        raise BadRequest("file must be a safetensors index, such as model.safetensors.index.json.")
+        raise BadRequest(lazy("file must be a safetensors index, such as model.safetensors.index.json."))
     content = files.read_small(index_path, MAX_INDEX_BYTES)
     if content is None:
         raise EntryNotFound(
-            f"Entry not found: there is no readable {index_path!r}.", data={"commit_oid": files.commit}
+            lazy("Entry not found: there is no readable %(index_path)r.", index_path=index_path),
+            data={"commit_oid": files.commit},
         )
     index = read_safetensors_index(content)
     folder = index_path.rpartition("/")[0]
@@ -35,7 +37,7 @@ def shard_headers(files: RevisionFiles, index_path: str) -> dict[str, Any]:
         header, size_bytes = _raw_header(files, path)
         total_bytes += size_bytes
         if total_bytes > MAX_TOTAL_HEADER_BYTES:
-            raise TooLarge("The headers of this model are too large for one answer: read the files.")
+            raise TooLarge(lazy("The headers of this model are too large for one answer: read the files."))
         headers[shard] = header
     return {"index": {"metadata": index.metadata}, "headers": headers}
 
@@ -46,7 +48,8 @@ def _raw_header(files: RevisionFiles, path: str) -> tuple[dict[str, Any], int]:
     reader = files.reader(path)
     if checked is None or reader is None:
         raise EntryNotFound(
-            f"Entry not found: the content of {path!r} is not here.", data={"commit_oid": files.commit}
+            lazy("Entry not found: the content of %(path)r is not here.", path=path),
+            data={"commit_oid": files.commit},
         )
     if checked.header_size_bytes > MAX_HEADER_BYTES:
         raise WeightHeaderError(f"the header of {path!r} is too large")

@@ -21,6 +21,7 @@ from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.storage.xet.digests import digest_file
 from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.shards import RegisteredFile
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.xet.errors import XetFormatError
 
@@ -79,7 +80,7 @@ def _checked(file: RegisteredFile) -> _Claim:
 def _write(db: Session, rt: Runtime, repo_id: int, claims: Sequence[_Claim]) -> None:
     repo = db.get(Repo, repo_id)
     if repo is None:
-        raise RepoNotFound("Repository Not Found: it was deleted meanwhile.")
+        raise RepoNotFound(lazy("Repository Not Found: it was deleted meanwhile."))
     held = get_claims(db, repo_id, [item.oid for item in claims])
     new_sizes = {item.oid: item.file.size_bytes for item in claims if item.oid not in held}
     if new_sizes:
@@ -109,7 +110,7 @@ def check_reachable(db: Session, repo_id: int, file_hash: str) -> None:
         RepoLfsClaim.repo_id == repo_id, RepoLfsClaim.xet_hash == file_hash
     )
     if db.scalars(statement.limit(1)).first() is None:
-        raise NotFound(f"There is no file {file_hash} in this repository.")
+        raise NotFound(lazy("There is no file %(file_hash)s in this repository.", file_hash=file_hash))
 
 
 def claimed_files(db: Session, file_hashes: Sequence[str]) -> set[str]:

@@ -22,6 +22,7 @@ from llmos.core.errors import BadRequest, Conflict, LlmosError, NotFound, Unproc
 from llmos.core.ids import new_secret
 from llmos.features.storage.models import MultipartUpload
 from llmos.features.storage.objects import put_lfs_object
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.bodies import receive_into
 
@@ -49,7 +50,13 @@ class PartPlan:
 
     def check_number(self, number: int) -> int:
         if not 1 <= number <= self.count:
-            raise BadRequest(f"part {number} does not exist: this upload has parts 1 to {self.count}.")
+            raise BadRequest(
+                lazy(
+                    "part %(number)s does not exist: this upload has parts 1 to %(count)s.",
+                    number=number,
+                    count=self.count,
+                )
+            )
         return number
 
 
@@ -89,7 +96,7 @@ def get_upload(db: Session, upload_key: str) -> MultipartUpload | None:
 def access_upload(db: Session, upload_key: str) -> MultipartUpload:
     upload = get_upload(db, upload_key)
     if upload is None:
-        raise NotFound("This upload is finished or has expired: start it again.")
+        raise NotFound(lazy("This upload is finished or has expired: start it again."))
     return upload
 
 
@@ -132,7 +139,7 @@ def _open_for_writing(path: Path) -> int:
             raise FileNotFoundError(path)
     except (BlockingIOError, FileNotFoundError) as error:
         os.close(fd)
-        raise Conflict("This upload is being completed: no more parts are accepted.") from error
+        raise Conflict(lazy("This upload is being completed: no more parts are accepted.")) from error
     return fd
 
 
@@ -149,7 +156,9 @@ def complete_upload(rt: Runtime, upload: MultipartUpload, parts: Mapping[int, st
     try:
         (folder / "data").rename(taken)
     except FileNotFoundError as error:
-        raise Conflict("No part has arrived yet, or another request is completing this upload.") from error
+        raise Conflict(
+            lazy("No part has arrived yet, or another request is completing this upload.")
+        ) from error
     try:
         _publish(rt, upload, taken, parts)
     except Unprocessable:
@@ -167,10 +176,14 @@ def _publish(rt: Runtime, upload: MultipartUpload, taken: Path, parts: Mapping[i
             # Held to the end: bytes must not change between their hashing and their publication.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Conflict("A part is still arriving: complete the upload when all are done.") from error
+            raise Conflict(
+                lazy("A part is still arriving: complete the upload when all are done.")
+            ) from error
         _check_parts(taken.parent, _plan(upload), parts)
         if os.fstat(file.fileno()).st_size != upload.size_bytes:
-            raise Unprocessable("The parts do not add up to the announced size: start the upload again.")
+            raise Unprocessable(
+                lazy("The parts do not add up to the announced size: start the upload again.")
+            )
         put_lfs_object(rt, taken, upload.oid, upload.size_bytes, sha256=_sha256(taken))
 
 
@@ -179,10 +192,18 @@ def _check_parts(folder: Path, plan: PartPlan, parts: Mapping[int, str]) -> None
         try:
             stored = (folder / f"{number}.etag").read_text()
         except FileNotFoundError:
-            raise BadRequest(f"parts: part {number} of {plan.count} has not been uploaded.") from None
+            raise BadRequest(
+                lazy(
+                    "parts: part %(number)s of %(count)s has not been uploaded.",
+                    number=number,
+                    count=plan.count,
+                )
+            ) from None
         listed = parts.get(number)
         if listed is None or listed.strip('"') != stored:
-            raise BadRequest(f"parts: the etag of part {number} is not the one its upload answered.")
+            raise BadRequest(
+                lazy("parts: the etag of part %(number)s is not the one its upload answered.", number=number)
+            )
 
 
 def _sha256(path: Path) -> str:

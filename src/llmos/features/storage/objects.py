@@ -14,6 +14,7 @@ from llmos.core.errors import Forbidden, Unavailable, Unprocessable
 from llmos.features.storage.models import LfsObject
 from llmos.infra.db.locks import lock_name
 from llmos.infra.db.upsert import upsert
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.files import Content, object_content
 
@@ -73,7 +74,13 @@ def put_lfs_object(rt: Runtime, path: Path, oid: str, size_bytes: int, *, sha256
     garbage collection removed the bytes at the same moment (a repeated upload succeeds).
     """
     if sha256 != oid:
-        raise Unprocessable(f"The content's SHA-256 is {sha256}, not {oid}: nothing was stored.")
+        raise Unprocessable(
+            lazy(
+                "The content's SHA-256 is %(sha256)s, not %(oid)s: nothing was stored.",
+                sha256=sha256,
+                oid=oid,
+            )
+        )
     with rt.database.writing() as db:
         lock_object(db, oid)
         db.execute(update(LfsObject).where(LfsObject.oid == oid).values(touched_at=clock.now()))
@@ -86,7 +93,7 @@ def put_lfs_object(rt: Runtime, path: Path, oid: str, size_bytes: int, *, sha256
     with rt.database.writing() as db:
         lock_object(db, oid)
         if rt.objects.head(key) != size_bytes:
-            raise Unavailable("The object was being cleaned up at this moment: send it again.")
+            raise Unavailable(lazy("The object was being cleaned up at this moment: send it again."))
         now = clock.now()
         row = {"oid": oid, "size_bytes": size_bytes, "created_at": now, "touched_at": now}
         upsert(db, LfsObject, [row], keys=["oid"], update=["touched_at"])
@@ -111,7 +118,7 @@ def read_object(rt: Runtime, found: LfsObject, start: int = 0, end: int | None =
     try:
         return rt.objects.read(object_key(found.oid), start, stop)
     except FileNotFoundError as error:
-        raise Unavailable(f"The stored bytes of object {found.oid} are missing.") from error
+        raise Unavailable(lazy("The stored bytes of object %(oid)s are missing.", oid=found.oid)) from error
 
 
 def presigned_link(rt: Runtime, oid: str, *, ttl_s: int = LINK_TTL_S) -> str | None:

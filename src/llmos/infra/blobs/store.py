@@ -19,6 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from llmos.core.errors import Unavailable
+from llmos.core.text import lazy
 from llmos.infra.blobs.durable import publish_file, write_file
 from llmos.infra.settings import Settings
 
@@ -141,7 +142,7 @@ def _said_plainly(*also: type[Exception]) -> Iterator[None]:
     except kinds as error:
         log.error("object store: %s", str(error).split("\n", 1)[0])
         raise Unavailable(
-            "The object store cannot be reached or refused the request: try again in a moment."
+            lazy("The object store cannot be reached or refused the request: try again in a moment.")
         ) from error
 
 

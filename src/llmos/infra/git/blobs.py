@@ -9,6 +9,7 @@ from typing import IO
 import pygit2
 from pygit2.enums import ObjectType
 
+from llmos.core.text import lazy
 from llmos.infra.git.errors import EntryNotFound, GitFailed
 from llmos.infra.git.process import git_environment
 
@@ -22,9 +23,9 @@ def read_blob(git_repo: pygit2.Repository, oid: str) -> bytes:
     try:
         kind, data = git_repo.odb.read(pygit2.Oid(hex=oid))
     except (KeyError, ValueError) as error:
-        raise EntryNotFound(f"Entry not found: no file content {oid[:40]!r}.") from error
+        raise EntryNotFound(lazy("Entry not found: no file content %(oid)r.", oid=oid[:40])) from error
     if kind != ObjectType.BLOB:
-        raise EntryNotFound(f"Entry not found: {oid!r} is not a file content.")
+        raise EntryNotFound(lazy("Entry not found: %(oid)r is not a file content.", oid=oid))
     return data
 
 
@@ -75,7 +76,7 @@ def _blob_size(git_repo: pygit2.Repository, oid: str) -> int:
     try:
         kind, size_bytes = git_repo.odb.read_header(pygit2.Oid(hex=oid))
     except (KeyError, ValueError) as error:
-        raise EntryNotFound(f"Entry not found: no file content {oid[:40]!r}.") from error
+        raise EntryNotFound(lazy("Entry not found: no file content %(oid)r.", oid=oid[:40])) from error
     if kind != ObjectType.BLOB:
-        raise EntryNotFound(f"Entry not found: {oid!r} is not a file content.")
+        raise EntryNotFound(lazy("Entry not found: %(oid)r is not a file content.", oid=oid))
     return int(size_bytes)

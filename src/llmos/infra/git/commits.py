@@ -11,6 +11,7 @@ from typing import cast
 import pygit2
 from pygit2.enums import ObjectType, SortMode
 
+from llmos.core.text import lazy
 from llmos.infra.git.caches import LruCache
 from llmos.infra.git.errors import RevisionNotFound
 from llmos.infra.git.process import run_git
@@ -85,9 +86,9 @@ def access_commit(git_repo: pygit2.Repository, oid: str) -> pygit2.Commit:
     try:
         found = git_repo[oid]
     except (KeyError, ValueError) as error:
-        raise RevisionNotFound(f"Invalid rev id: {oid[:40]}") from error
+        raise RevisionNotFound(lazy("Invalid rev id: %(oid)s", oid=oid[:40])) from error
     if found.type != ObjectType.COMMIT:
-        raise RevisionNotFound(f"Invalid rev id: {oid[:40]} is not a commit")
+        raise RevisionNotFound(lazy("Invalid rev id: %(oid)s is not a commit", oid=oid[:40]))
     return cast(pygit2.Commit, found)
 
 

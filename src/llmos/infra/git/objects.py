@@ -10,6 +10,7 @@ from types import TracebackType
 import pygit2
 from pygit2.enums import ObjectType
 
+from llmos.core.text import lazy
 from llmos.infra.git.errors import RevisionNotFound
 from llmos.infra.git.packs import TYPE_NUMBERS, PackWriter, object_header, wrong_size
 from llmos.infra.git.repository import fsync_folder
@@ -89,9 +90,9 @@ class ObjectWriter:
         try:
             kind, data = self.git_repo.odb.read(pygit2.Oid(hex=oid))
         except KeyError as error:
-            raise RevisionNotFound(f"Invalid rev id: there is no tree {oid}") from error
+            raise RevisionNotFound(lazy("Invalid rev id: there is no tree %(oid)s", oid=oid)) from error
         if kind != ObjectType.TREE:
-            raise RevisionNotFound(f"Invalid rev id: {oid} is not a tree")
+            raise RevisionNotFound(lazy("Invalid rev id: %(oid)s is not a tree", oid=oid))
         return data
 
     def _open_pack(self) -> PackWriter:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llmos.core.errors import BadRequest
+from llmos.core.text import lazy
 from llmos.infra.git.repository import fsync_folder
 
 TYPE_NUMBERS = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
@@ -41,7 +42,9 @@ def _entry_header(kind: str, size_bytes: int) -> bytes:
 
 
 def wrong_size(size_bytes: int) -> BadRequest:
-    return BadRequest(f"The content is not the announced {size_bytes} bytes long.")
+    return BadRequest(
+        lazy("The content is not the announced %(size_bytes)s bytes long.", size_bytes=size_bytes)
+    )
 
 
 class PackWriter:

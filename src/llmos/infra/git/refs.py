@@ -13,6 +13,7 @@ import pygit2
 from pygit2.enums import ObjectType
 from pygit2.transaction import ReferenceTransaction
 
+from llmos.core.text import lazy
 from llmos.infra.git.errors import RefConflict, RevisionNotFound
 from llmos.infra.git.identity import Identity, format_identity
 from llmos.infra.git.repository import fsync_folder
@@ -83,9 +84,9 @@ def _check_target(git_repo: pygit2.Repository, oid: str) -> None:
     try:
         kind, _ = git_repo.odb.read_header(pygit2.Oid(hex=oid))
     except (KeyError, ValueError) as error:
-        raise RevisionNotFound(f"Invalid rev id: {oid[:40]}") from error
+        raise RevisionNotFound(lazy("Invalid rev id: %(oid)s", oid=oid[:40])) from error
     if kind not in (ObjectType.COMMIT, ObjectType.TAG):
-        raise RevisionNotFound(f"Invalid rev id: {oid[:40]} is not a commit.")
+        raise RevisionNotFound(lazy("Invalid rev id: %(oid)s is not a commit.", oid=oid[:40]))
 
 
 def _lock(git_repo: pygit2.Repository, transaction: ReferenceTransaction, ref: str) -> None:
@@ -191,5 +192,5 @@ def delete_ref(git_repo: pygit2.Repository, ref: str, expected_old: str | _AnyVa
     """Delete a ref, packed or loose; RevisionNotFound if it does not exist."""
     check_ref(ref)
     if read_ref(git_repo, ref) is None:
-        raise RevisionNotFound(f"Invalid rev id: {ref}")
+        raise RevisionNotFound(lazy("Invalid rev id: %(ref)s", ref=ref))
     update_ref(git_repo, ref, None, expected_old)

@@ -9,6 +9,7 @@ from functools import lru_cache
 import pygit2
 from pygit2.enums import ObjectType
 
+from llmos.core.text import lazy
 from llmos.infra.git.errors import InvalidRef, RevisionNotFound
 from llmos.infra.git.process import run_git
 
@@ -144,7 +145,7 @@ def resolve(git_repo: pygit2.Repository, rev: str) -> str:
     """
     commit = _find(git_repo, rev)
     if commit is None:
-        raise RevisionNotFound(f"Invalid rev id: {rev[:MAX_NAME_BYTES]}")
+        raise RevisionNotFound(lazy("Invalid rev id: %(rev)s", rev=rev[:MAX_NAME_BYTES]))
     return commit
 
 

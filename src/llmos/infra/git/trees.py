@@ -9,6 +9,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pygit2
 
+from llmos.core.text import lazy
 from llmos.infra.git.blobs import read_blob
 from llmos.infra.git.caches import LruCache
 from llmos.infra.git.commits import access_commit
@@ -107,7 +108,7 @@ def tree_of(git_repo: pygit2.Repository, commit: str) -> str:
 
 
 def _missing(path: str) -> EntryNotFound:
-    return EntryNotFound(f"Entry not found: {path!r} does not exist at this revision.")
+    return EntryNotFound(lazy("Entry not found: %(path)r does not exist at this revision.", path=path))
 
 
 class _Finder:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from llmos.core.errors import Unprocessable
 from llmos.core.paths import check_file_path
+from llmos.core.text import lazy
 from llmos.infra.git.casing import fold_name, fold_names
 from llmos.infra.git.errors import EntryNotFound, PathConflict
 from llmos.infra.git.identity import Identity, format_identity
@@ -136,20 +137,26 @@ def _check_target(path: str, kind: str) -> None:
 
 
 def _missing(path: str, kind: str) -> EntryNotFound:
-    return EntryNotFound(f"A {kind} with this name doesn't exist: {path!r}", data={"path": path})
+    return EntryNotFound(
+        lazy("A %(kind)s with this name doesn't exist: %(path)r", kind=kind, path=path), data={"path": path}
+    )
 
 
 def _new_entry(change: AddBlob, name: str) -> RawEntry:
     check_file_path(change.path)
     if change.path.count("/") >= MAX_DEPTH:
-        raise Unprocessable(f"path {change.path!r} is deeper than {MAX_DEPTH} folders.")
+        raise Unprocessable(
+            lazy("path %(path)r is deeper than %(limit)s folders.", path=change.path, limit=MAX_DEPTH)
+        )
     if not change.path.isascii():
         for segment in change.path.split("/"):
             if segment.translate(_HFS_IGNORED).lower() == ".git":
-                raise Unprocessable(f"path {change.path!r} points into a '.git' folder.")
+                raise Unprocessable(lazy("path %(path)r points into a '.git' folder.", path=change.path))
     mode = _KEEP_MODE if change.mode is None else change.mode
     if mode not in _FILE_MODES and mode != _KEEP_MODE:
-        raise Unprocessable(f"mode {mode:o} of {change.path!r} is not a file's mode.")
+        raise Unprocessable(
+            lazy("mode %(mode)o of %(path)r is not a file's mode.", mode=mode, path=change.path)
+        )
     return RawEntry(name.encode(), mode, bytes.fromhex(change.oid))
 
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmos.core.errors import LlmosError, TooManyRequests
+from llmos.core.text import lazy
 from llmos.infra.settings import Settings
 
 WINDOW_S = 300
@@ -129,8 +130,13 @@ class RateLimit:
         app: ASGIApp = self.app
         if remaining < 0:
             refusal = TooManyRequests(
-                f"Too many requests: at most {window.limit} in {WINDOW_S // 60} minutes. "
-                f"Try again in {reset_s} seconds.",
+                lazy(
+                    "Too many requests: at most %(limit)s in %(minutes)s minutes. Try again in "
+                    "%(reset_s)s seconds.",
+                    limit=window.limit,
+                    minutes=WINDOW_S // 60,
+                    reset_s=reset_s,
+                ),
                 data={"retry_after_s": reset_s},
             )
             app = self._refuse(Request(scope, receive), refusal)

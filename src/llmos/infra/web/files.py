@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import Unavailable
+from llmos.core.text import lazy
 from llmos.infra.blobs.store import ObjectStore
 from llmos.infra.web.bodies import wait_disconnect
 from llmos.infra.web.ranges import ByteRange, etag_matches, parse_range, range_applies
@@ -162,7 +163,9 @@ class ContentResponse(Response):
 
 
 def _bytes_missing() -> Unavailable:
-    return Unavailable("The stored bytes of this file cannot be read: tell the operator to run a check.")
+    return Unavailable(
+        lazy("The stored bytes of this file cannot be read: tell the operator to run a check.")
+    )
 
 
 def _read_cached(fd: int, count: int, offset: int) -> bytes | None:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from llmos.core.errors import BadRequest, TooLarge
+from llmos.core.text import lazy
 
 KIB = 1024
 
@@ -42,9 +43,9 @@ class Form:
     @staticmethod
     def _checked(name: str, value: Value, strip: bool) -> str:
         if isinstance(value, bytes):
-            raise BadRequest(f"{name} must be text, not a file.")
+            raise BadRequest(lazy("%(name)s must be text, not a file.", name=name))
         if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
-            raise BadRequest(f"{name} holds a character that text may not have.")
+            raise BadRequest(lazy("%(name)s holds a character that text may not have.", name=name))
         return value.strip() if strip else value
 
 
@@ -57,12 +58,16 @@ async def read_form(request: Request, *, limit_bytes: int = 64 * KIB) -> Form:
         message = await request.receive()
         seen += len(message.get("body", b""))
         if seen > limit_bytes:
-            raise TooLarge(f"The form is too large: at most {limit_bytes // KIB} KiB.")
+            raise TooLarge(
+                lazy("The form is too large: at most %(limit_kib)s KiB.", limit_kib=limit_bytes // KIB)
+            )
         return message
 
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit_bytes):
-        raise TooLarge(f"The form is too large: at most {limit_bytes // KIB} KiB.")
+        raise TooLarge(
+            lazy("The form is too large: at most %(limit_kib)s KiB.", limit_kib=limit_bytes // KIB)
+        )
     fields: dict[str, list[Value]] = {}
     limited = Request(request.scope, receive)
     async with limited.form(max_files=4, max_fields=400, max_part_size=limit_bytes) as data:

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from llmos.core.errors import RangeNotSatisfiable
+from llmos.core.text import lazy
 
 _SINGLE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*\Z", re.IGNORECASE | re.ASCII)
 
@@ -45,7 +46,9 @@ def parse_range(header: str | None, size_bytes: int) -> ByteRange | None:
             return None
     if start >= end:
         raise RangeNotSatisfiable(
-            f"Range starts past the end: the content is {size_bytes} bytes long.",
+            lazy(
+                "Range starts past the end: the content is %(size_bytes)s bytes long.", size_bytes=size_bytes
+            ),
             data={"size_bytes": size_bytes},
         )
     return ByteRange(start, end)

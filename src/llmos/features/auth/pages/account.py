@@ -148,7 +148,7 @@ def post_sessions(request: Request, db: WriteDb, actor: ActorDep, form: PageForm
     wanted = form.text("session_id")
     if wanted:
         if not wanted.isdecimal() or len(wanted) > 18:
-            raise BadRequest("session_id must be a number.")
+            raise BadRequest(lazy("session_id must be a number."))
         sessions.end_session(db, actor, int(wanted))
     else:
         sessions.end_sessions(db, actor, user, keep_id=actor.session_id)

@@ -82,7 +82,7 @@ def _change_user(db: Session, rt: Runtime, actor: Actor, form: Form) -> str | No
     elif action == "quota":
         service.change_quota(db, actor, user.namespace, _quota(form.text("quota")))
     else:
-        raise BadRequest("action must be disable, enable, admin, member, quota, reset_link or invite.")
+        raise BadRequest(lazy("action must be disable, enable, admin, member, quota, reset_link or invite."))
     return None
 
 

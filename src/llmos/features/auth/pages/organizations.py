@@ -194,7 +194,7 @@ def _change_members(db: Session, actor: Actor, org: Organization, form: Form, ac
         invitations.withdraw(db, actor, org, _number(form, "id"))
         return None
     if action not in ("role", "remove", "invite"):
-        raise BadRequest("action must be role, remove, invite, link or withdraw.")
+        raise BadRequest(lazy("action must be role, remove, invite, link or withdraw."))
     if action != "remove":
         check_can_manage(actor, org)
     user = access_user(db, actor, form.text("user"))
@@ -230,5 +230,5 @@ def post_invite(request: Request, db: WriteDb, actor: ActorDep, form: PageForm, 
 def _number(form: Form, name: str) -> int:
     text = form.text(name)
     if not text.isdecimal() or len(text) > 18:
-        raise BadRequest(f"{name} must be a number.")
+        raise BadRequest(lazy("%(name)s must be a number.", name=name))
     return int(text)

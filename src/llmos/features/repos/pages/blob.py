@@ -27,6 +27,7 @@ from llmos.features.repos.pages.routes import RepoRoutes, file_href, page_repo
 from llmos.features.repos.places import open_git
 from llmos.features.repos.policy import check_content
 from llmos.infra.git.trees import TreeEntry, access_entry, read_blob
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.ui.filters import with_query
@@ -43,7 +44,7 @@ def blob_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
     git_repo = open_git(rt, repo)
     place = place_of(request, git_repo)
     if place.commit is None:
-        raise EntryNotFound("Entry not found: this repository has no files yet.")
+        raise EntryNotFound(lazy("Entry not found: this repository has no files yet."))
     entry = access_entry(git_repo, place.commit, place.path)
     if entry.type == "directory":
         return RedirectResponse(file_href(repo, "tree", place.rev, place.path), 303)

@@ -66,20 +66,20 @@ def check_writable_place(
     git_repo = open_git(rt, repo)
     place = place_of(request, git_repo)
     if not place.is_branch:
-        raise BadRequest("Only the end of a branch can be edited: choose a branch.")
+        raise BadRequest(lazy("Only the end of a branch can be edited: choose a branch."))
     entry = get_entry(git_repo, place.commit, place.path) if place.commit and place.path else None
     if entry is not None and entry.type == "directory":
-        raise BadRequest(f"{place.path!r} is a folder: name a file.")
+        raise BadRequest(lazy("%(path)r is a folder: name a file.", path=place.path))
     return place, entry
 
 
 def _text_of(rt: Runtime, repo: Repo, entry: TreeEntry) -> str:
     if entry.lfs is not None or entry.type != "file" or entry.size > MAX_TEXT_BYTES:
-        raise Unprocessable("This file is no text to edit here: upload a new version instead.")
+        raise Unprocessable(lazy("This file is no text to edit here: upload a new version instead."))
     try:
         return read_blob(open_git(rt, repo), entry.oid).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Unprocessable("This file is not UTF-8 text: upload a new version instead.") from error
+        raise Unprocessable(lazy("This file is not UTF-8 text: upload a new version instead.")) from error
 
 
 @routes.post("/edit/{rev:rev}/{path:rest}")
@@ -188,7 +188,7 @@ def delete_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -
         return redirect_to_login(request)
     place, entry = check_writable_place(request, rt, db, actor, repo)
     if entry is None:
-        raise BadRequest("There is no such file to delete.")
+        raise BadRequest(lazy("There is no such file to delete."))
     context: dict[str, Any] = {
         "frame": repo_frame(db, rt, actor, repo, request_locale(request, actor), "files"),
         "place": place,

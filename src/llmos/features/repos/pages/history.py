@@ -24,6 +24,7 @@ from llmos.infra.git.diff import diff_commits
 from llmos.infra.git.merge import ahead_behind, merge_base
 from llmos.infra.git.revisions import list_refs, resolve
 from llmos.infra.git.trees import access_entry, read_blob
+from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.ui.filters import with_query
 from llmos.ui.highlight import highlight_file
@@ -74,7 +75,7 @@ def _skip(text: str | None) -> int:
     if text is None:
         return 0
     if not text.isdecimal() or len(text) > 9:
-        raise BadRequest("skip must be a whole number.")
+        raise BadRequest(lazy("skip must be a whole number."))
     return int(text)
 
 
@@ -116,7 +117,7 @@ def compare_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) 
     db.close()
     base, dots, head = str(request.path_params["spec"]).partition("...")
     if not dots:
-        raise RevisionNotFound("Invalid rev id: name two revisions as base...head.")
+        raise RevisionNotFound(lazy("Invalid rev id: name two revisions as base...head."))
     git_repo = open_git(rt, repo)
     old, new = resolve(git_repo, base), resolve(git_repo, head)
     common = merge_base(git_repo, old, new)
@@ -147,7 +148,7 @@ def blame_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) ->
     check_content(db, actor, repo, place.path)
     db.close()
     if place.commit is None:
-        raise EntryNotFound("Entry not found: this repository has no files yet.")
+        raise EntryNotFound(lazy("Entry not found: this repository has no files yet."))
     entry = access_entry(git_repo, place.commit, place.path)
     data = read_blob(git_repo, entry.oid) if entry.type == "file" and entry.size <= MAX_BLAME_BYTES else b"\0"
     groups: list[dict[str, Any]] = []

@@ -66,7 +66,9 @@ def read_list_query(request: Request, repo_type: RepoType, actor: Actor) -> List
     def text(key: str, limit: int = 200) -> str:
         value = params.get(key, "").strip()
         if "\0" in value or len(value) > limit:
-            raise BadRequest(f"{key} is too long or holds a character that text may not have.")
+            raise BadRequest(
+                lazy("%(key)s is too long or holds a character that text may not have.", key=key)
+            )
         return value
 
     keys = [*FACETS[repo_type], *(["visibility"] if actor.user_id is not None else [])]

@@ -14,6 +14,7 @@ from llmos.features.repos.pages.routes import file_href, repo_href
 from llmos.infra.git.errors import EntryNotFound
 from llmos.infra.git.repository import default_branch, is_empty
 from llmos.infra.git.revisions import BRANCH_PREFIX, list_refs, read_ref, resolve
+from llmos.infra.i18n import lazy
 from llmos.ui.views import Crumb
 
 MAX_REFS = 40
@@ -34,7 +35,7 @@ def place_of(request: Request, git_repo: pygit2.Repository) -> Place:
     rev = str(request.path_params.get("rev") or default_branch(git_repo))
     path = str(request.path_params.get("path") or "").strip("/")
     if "\0" in path or len(path) > 4096 or any(0xD800 <= ord(char) <= 0xDFFF for char in path + rev):
-        raise EntryNotFound("Entry not found: no file has such a name.")
+        raise EntryNotFound(lazy("Entry not found: no file has such a name."))
     is_branch = read_ref(git_repo, BRANCH_PREFIX + rev) is not None if _may_be_ref(rev) else False
     try:
         commit: str | None = resolve(git_repo, rev)

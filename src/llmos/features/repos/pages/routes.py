@@ -17,6 +17,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.repos.models import Repo
 from llmos.features.repos.naming import repo_path
 from llmos.features.repos.policy import access_repo
+from llmos.infra.i18n import lazy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +76,7 @@ def page_repo(request: Request, db: Session, actor: Actor) -> Repo:
     params = request.path_params
     repo_type, namespace, name = type_of(request), params["ns"], params["name"]
     if "\0" in namespace + name or len(namespace) + len(name) > 200:
-        raise RepoNotFound("Repository Not Found: no repository has such a name.")
+        raise RepoNotFound(lazy("Repository Not Found: no repository has such a name."))
     return access_repo(db, actor, repo_type, namespace, name)
 
 

@@ -120,7 +120,7 @@ def post_settings(request: Request, rt: RuntimeDep, db: WriteDb, actor: ActorDep
     action = form.text("action")
     handler = _ACTIONS.get(action)
     if handler is None:
-        raise BadRequest(f"action must be one of {', '.join(_ACTIONS)}.")
+        raise BadRequest(lazy("action must be one of %(choices)s.", choices=", ".join(_ACTIONS)))
     with rt.database.reading() as look:
         repo = page_repo(request, look, actor)
         if action != "duplicate":

@@ -95,13 +95,13 @@ def _open(request: Request, rt: Runtime, actor: Actor) -> tuple[Repo, CommitTarg
 
 def _commit(rt: Runtime, actor: Actor, target: CommitTarget, form: Form, files: list[StagedFile]) -> None:
     if not files:
-        raise BadRequest("files is empty: choose at least one file.")
+        raise BadRequest(lazy("files is empty: choose at least one file."))
     folder = form.text("folder").strip("/")
     paths = [
         check_file_path(f"{folder}/{item.name}" if folder else item.name, field="files") for item in files
     ]
     if len(set(paths)) < len(paths):
-        raise BadRequest("files names the same path twice: give each file a name of its own.")
+        raise BadRequest(lazy("files names the same path twice: give each file a name of its own."))
     questions = [
         UploadQuestion(path, item.size_bytes, item.sample) for path, item in zip(paths, files, strict=True)
     ]

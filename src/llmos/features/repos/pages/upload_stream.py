@@ -16,6 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from llmos.core.errors import BadRequest, QuotaExceeded, TooLarge
+from llmos.infra.i18n import lazy
 from llmos.infra.web.bodies import iter_body
 from llmos.infra.web.forms import Form, Value
 
@@ -96,7 +97,7 @@ class UploadReader:
         """Read the whole body; the fields. BadRequest for a malformed body, QuotaExceeded, TooLarge."""
         kind, options = parse_options_header(self._request.headers.get("content-type", ""))
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
-            raise BadRequest("Send the form as multipart/form-data.")
+            raise BadRequest(lazy("Send the form as multipart/form-data."))
         parser = MultipartParser(options[b"boundary"], self._callbacks())
         try:
             async for piece in iter_body(self._request.receive):
@@ -104,10 +105,10 @@ class UploadReader:
                 await self._drain()
             parser.finalize()
         except FormParserError as error:
-            raise BadRequest("The form is malformed or was cut off: send it again.") from error
+            raise BadRequest(lazy("The form is malformed or was cut off: send it again.")) from error
         await self._drain()
         if self._open is not None or self._field is not None:
-            raise BadRequest("The form was cut off: send it again.")
+            raise BadRequest(lazy("The form was cut off: send it again."))
         form = Form(self._fields)
         self._check(form)
         return form
@@ -164,7 +165,9 @@ class UploadReader:
         if not self.files:
             self._check(Form(self._fields))
         if len(self.files) >= MAX_FILES:
-            raise TooLarge(f"At most {MAX_FILES} files at once: use the command line for more.")
+            raise TooLarge(
+                lazy("At most %(limit)s files at once: use the command line for more.", limit=MAX_FILES)
+            )
         path = self._tmp_root / f"web-{os.getpid()}-{secrets.token_hex(8)}"
         staged = StagedFile(name, path)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
@@ -175,14 +178,20 @@ class UploadReader:
         if self._open is None:
             self._field_data += data
             if len(self._field_data) > MAX_FIELD_BYTES:
-                raise TooLarge(f"The field {self._field} is too long: at most {MAX_FIELD_BYTES} bytes.")
+                raise TooLarge(
+                    lazy(
+                        "The field %(field)s is too long: at most %(limit)s bytes.",
+                        field=self._field,
+                        limit=MAX_FIELD_BYTES,
+                    )
+                )
             return
         staged = self._open.staged
         staged.size_bytes += len(data)
         if len(staged.sample) < SAMPLE_BYTES:
             staged.sample += data[: SAMPLE_BYTES - len(staged.sample)]
         if self._room_bytes is not None and sum(item.size_bytes for item in self.files) > self._room_bytes:
-            raise QuotaExceeded("The storage quota is used up: delete files or ask for a larger quota.")
+            raise QuotaExceeded(lazy("The storage quota is used up: delete files or ask for a larger quota."))
         self._open.pending.append(data)
         self._open.pending_bytes += len(data)
         if self._open.pending_bytes >= _BATCH_BYTES:
