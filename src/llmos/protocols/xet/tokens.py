@@ -67,13 +67,13 @@ def current_epoch(rt: Runtime) -> str:
     return text if _EPOCH.match(text) else ""
 
 
-def connect(rt: Runtime, host: str, access: XetAccess) -> XetConnection:
-    """A token for `access`, valid for an hour, on `host` (`http://name:port`)."""
+def connect(rt: Runtime, host: str, access: XetAccess, *, ttl_s: int = TOKEN_TTL_S) -> XetConnection:
+    """A token for `access`, valid for an hour or for `ttl_s`, on `host` (`http://name:port`)."""
     epoch = current_epoch(rt)
     payload = {"r": access.repo_id, "s": access.scope_id, "b": access.bucket_id}
-    token = rt.signer.sign(_PURPOSE, payload, ttl_s=TOKEN_TTL_S)
+    token = rt.signer.sign(_PURPOSE, payload, ttl_s=ttl_s)
     cas_url = f"{host}/cas/e/{epoch}" if epoch else f"{host}/cas"
-    return XetConnection(cas_url, token, int(time.time()) + TOKEN_TTL_S)
+    return XetConnection(cas_url, token, int(time.time()) + ttl_s)
 
 
 def connect_writer(db: Session, rt: Runtime, actor: Actor, repo: Repo, host: str) -> XetConnection:
