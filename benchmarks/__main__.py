@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import content, discovery, transfer, whole
+from benchmarks import content, discovery, transfer, whole, xet
 from benchmarks.bench import Bench, bench_server
 from benchmarks.report import Row, as_json, print_rows
 
@@ -22,6 +22,11 @@ ALL: dict[str, Benchmark] = {
     "lists": discovery.lists,
     "tree": content.tree,
     "commit": content.commit,
+    "xet-upload": xet.upload,
+    "xet-change": xet.change,
+    "xet-variants": xet.variants,
+    "xet-download": xet.download,
+    "xet-memory": xet.memory,
     "memory": whole.idle_memory,
     "cold-start": whole.cold_start,
 }

@@ -146,7 +146,7 @@ def percentile(values: list[float], share: float) -> float:
 def memory_bytes(pid: int) -> int:
     """Proportional memory (PSS) of a process and all its children, in bytes."""
     total = 0
-    for child in _family(pid):
+    for child in family(pid):
         try:
             text = Path(f"/proc/{child}/smaps_rollup").read_text()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -156,7 +156,8 @@ def memory_bytes(pid: int) -> int:
     return total
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
     out = [pid]
     for parent in out:
         try:

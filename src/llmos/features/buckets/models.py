@@ -19,7 +19,10 @@ PathText = String(MAX_PATH_BYTES).with_variant(String(MAX_PATH_BYTES, collation=
 
 
 class Bucket(Base):
-    """A bucket. `file_count` and `size_bytes` follow its files, in the same transactions."""
+    """A bucket. `file_count` and `size_bytes` follow its files, in the same transactions.
+
+    A deleted one keeps its files until it is purged, under a `name_key` that no name can have.
+    """
 
     __tablename__ = "buckets"
     __table_args__ = (UniqueConstraint("namespace_id", "name_key"),)
@@ -35,6 +38,7 @@ class Bucket(Base):
     updated_at: Mapped[datetime] = mapped_column(default=clock.now)
     file_count: Mapped[int] = mapped_column(default=0)
     size_bytes: Mapped[int] = mapped_column(default=0)
+    deleted_at: Mapped[datetime | None] = mapped_column(index=True)
 
     namespace: Mapped[Namespace] = relationship(lazy="joined")
 
@@ -82,3 +86,32 @@ class BucketUpload(Base):
         ForeignKey("xet_files.file_hash", ondelete="CASCADE"), primary_key=True
     )
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
+
+
+class BucketAlias(Base):
+    """An old name of a moved bucket; gives way when a new bucket takes the name."""
+
+    __tablename__ = "bucket_aliases"
+
+    name_key: Mapped[str] = mapped_column(String(200), primary_key=True)  # "ns/name", lower case
+    bucket_id: Mapped[int] = mapped_column(ForeignKey("buckets.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+
+
+class BucketChange(Base):
+    """What happened to a path, for those who follow the bucket: `op` is add, update or delete.
+
+    Ids rise in order of commit within a bucket, as batches hold its row locked.
+    """
+
+    __tablename__ = "bucket_changes"
+    __table_args__ = (Index("ix_bucket_changes_bucket", "bucket_id", "id"),)
+
+    id: Mapped[IntPk]
+    bucket_id: Mapped[int] = mapped_column(ForeignKey("buckets.id", ondelete="CASCADE"))
+    op: Mapped[str] = mapped_column(String(6))
+    path: Mapped[str] = mapped_column(PathText)
+    size_bytes: Mapped[int | None]
+    xet_hash: Mapped[str | None] = mapped_column(String(64))
+    mtime: Mapped[datetime | None]
+    changed_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)

@@ -148,6 +148,22 @@ class RepoLfsClaim(Base):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
 
+class RemovedLfsFile(Base):
+    """A large object its owner took out of a repository, so that it can be brought back for a while."""
+
+    __tablename__ = "removed_lfs_files"
+    __table_args__ = (Index("ix_removed_lfs_files_until", "restorable_until"),)
+
+    repo_id: Mapped[int] = mapped_column(ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    oid: Mapped[Sha256Hex] = mapped_column(primary_key=True)
+    size_bytes: Mapped[int]
+    xet_hash: Mapped[str | None] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(String(4096))
+    removed_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    removed_at: Mapped[datetime] = mapped_column(default=clock.now)
+    restorable_until: Mapped[datetime]
+
+
 class RepoLike(Base):
     __tablename__ = "repo_likes"
 

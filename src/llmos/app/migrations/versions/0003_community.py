@@ -32,6 +32,38 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_categories_slug")),
     )
     op.create_table(
+        "search_posts",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("doc_key", sa.String(length=80), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("title", sa.String(length=300), nullable=False),
+        sa.Column("group_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("vector", sa.Text().with_variant(postgresql.TSVECTOR(), "postgresql"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_search_posts")),
+        sa.UniqueConstraint("doc_key", name=op.f("uq_search_posts_doc_key")),
+    )
+    with op.batch_alter_table("search_posts", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_search_posts_group_id"), ["group_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_search_posts_kind"), ["kind"], unique=False)
+        batch_op.create_index("ix_search_posts_vector", ["vector"], unique=False, postgresql_using="gin")
+
+    op.create_table(
+        "xet_conversions",
+        sa.Column("oid", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("file_hash", sa.String(length=64), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("attempts", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("oid", name=op.f("pk_xet_conversions")),
+    )
+    with op.batch_alter_table("xet_conversions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_xet_conversions_changed_at"), ["changed_at"], unique=False)
+
+    op.create_table(
         "activity_days",
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
@@ -88,6 +120,44 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_uploads_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "bucket_aliases",
+        sa.Column("name_key", sa.String(length=200), nullable=False),
+        sa.Column("bucket_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["bucket_id"], ["buckets.id"], name=op.f("fk_bucket_aliases_bucket_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("name_key", name=op.f("pk_bucket_aliases")),
+    )
+    with op.batch_alter_table("bucket_aliases", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_bucket_aliases_bucket_id"), ["bucket_id"], unique=False)
+
+    op.create_table(
+        "bucket_changes",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("bucket_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("op", sa.String(length=6), nullable=False),
+        sa.Column(
+            "path",
+            sa.String(length=1024).with_variant(sa.String(length=1024, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("size_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("xet_hash", sa.String(length=64), nullable=True),
+        sa.Column("mtime", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["bucket_id"], ["buckets.id"], name=op.f("fk_bucket_changes_bucket_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_bucket_changes")),
+    )
+    with op.batch_alter_table("bucket_changes", schema=None) as batch_op:
+        batch_op.create_index("ix_bucket_changes_bucket", ["bucket_id", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_bucket_changes_changed_at"), ["changed_at"], unique=False)
 
     op.create_table(
         "collection_items",
@@ -201,13 +271,37 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_feed_entries_thread_id"), ["thread_id"], unique=False)
 
     op.create_table(
+        "removed_lfs_files",
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("oid", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("xet_hash", sa.String(length=64), nullable=True),
+        sa.Column("path", sa.String(length=4096), nullable=False),
+        sa.Column("removed_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("restorable_until", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["removed_by_id"],
+            ["users.id"],
+            name=op.f("fk_removed_lfs_files_removed_by_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_removed_lfs_files_repo_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repo_id", "oid", name=op.f("pk_removed_lfs_files")),
+    )
+    with op.batch_alter_table("removed_lfs_files", schema=None) as batch_op:
+        batch_op.create_index("ix_removed_lfs_files_until", ["restorable_until"], unique=False)
+
+    op.create_table(
         "repo_thread_rules",
         sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("are_discussions_disabled", sa.Boolean(), nullable=False),
         sa.Column("required_approvals", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
             "required_checks",
-            sa.JSON().with_variant(postgresql.JSONB(astext_type=Text()), "postgresql"),
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
             nullable=False,
         ),
         sa.ForeignKeyConstraint(
@@ -318,7 +412,9 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=24), nullable=False),
         sa.Column("actor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column(
-            "data", sa.JSON().with_variant(postgresql.JSONB(astext_type=Text()), "postgresql"), nullable=False
+            "data",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -436,8 +532,26 @@ def upgrade() -> None:
     with op.batch_alter_table("reactions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reactions_user_id"), ["user_id"], unique=False)
 
+    with op.batch_alter_table("buckets", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.create_index(batch_op.f("ix_buckets_deleted_at"), ["deleted_at"], unique=False)
+
+    with op.batch_alter_table("search_documents", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("group_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True)
+        )
+        batch_op.create_index(batch_op.f("ix_search_documents_group_id"), ["group_id"], unique=False)
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("search_documents", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_search_documents_group_id"))
+        batch_op.drop_column("group_id")
+
+    with op.batch_alter_table("buckets", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_buckets_deleted_at"))
+        batch_op.drop_column("deleted_at")
+
     with op.batch_alter_table("reactions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_reactions_user_id"))
 
@@ -470,6 +584,10 @@ def downgrade() -> None:
 
     op.drop_table("threads")
     op.drop_table("repo_thread_rules")
+    with op.batch_alter_table("removed_lfs_files", schema=None) as batch_op:
+        batch_op.drop_index("ix_removed_lfs_files_until")
+
+    op.drop_table("removed_lfs_files")
     with op.batch_alter_table("feed_entries", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_feed_entries_thread_id"))
         batch_op.drop_index(batch_op.f("ix_feed_entries_repo_id"))
@@ -489,6 +607,15 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_collection_items_bucket_id"))
 
     op.drop_table("collection_items")
+    with op.batch_alter_table("bucket_changes", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_bucket_changes_changed_at"))
+        batch_op.drop_index("ix_bucket_changes_bucket")
+
+    op.drop_table("bucket_changes")
+    with op.batch_alter_table("bucket_aliases", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_bucket_aliases_bucket_id"))
+
+    op.drop_table("bucket_aliases")
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_uploads_user_id"))
 
@@ -500,4 +627,14 @@ def downgrade() -> None:
 
     op.drop_table("collections")
     op.drop_table("activity_days")
+    with op.batch_alter_table("xet_conversions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_xet_conversions_changed_at"))
+
+    op.drop_table("xet_conversions")
+    with op.batch_alter_table("search_posts", schema=None) as batch_op:
+        batch_op.drop_index("ix_search_posts_vector", postgresql_using="gin")
+        batch_op.drop_index(batch_op.f("ix_search_posts_kind"))
+        batch_op.drop_index(batch_op.f("ix_search_posts_group_id"))
+
+    op.drop_table("search_posts")
     op.drop_table("categories")
