@@ -11,6 +11,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 from llmos.core.errors import LlmosError
 from llmos.infra.db.base import Base
 from llmos.infra.runtime import Runtime
+from llmos.infra.search.tables import create_fts_table
 
 # The newest migration; a house test compares it with the folder.
 SCHEMA_REVISION = "0003"
@@ -25,6 +26,7 @@ MODEL_MODULES = (
     "llmos.features.buckets.models",
     "llmos.features.discussions.models",
     "llmos.features.collections.models",
+    "llmos.features.discovery.models",
     "llmos.features.notifications.models",
     "llmos.features.moderation.models",
 )
@@ -80,3 +82,4 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    create_fts_table(connection)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import ColumnElement, Select, Subquery, column, delete, func, select, text
 from sqlalchemy.orm import Session
 
-from llmos.infra.search.tables import FTS_TABLE, SearchDocument
+from llmos.infra.search.tables import SearchDocument, SearchPost, Shelf
 from llmos.infra.search.words import index_words, is_prefix_word, query_words
 
 TITLE_WEIGHT = 10.0
+# A word that more posts hold than this is ranked among the newest of them.
+MAX_RANKED = 2000
+
+AnyShelf = type[SearchDocument] | type[SearchPost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,61 +33,110 @@ def _is_sqlite(db: Session) -> bool:
     return db.get_bind().dialect.name == "sqlite"
 
 
-def index_document(db: Session, doc_key: str, kind: str, title: str, body: str) -> None:
+def index_document(
+    db: Session,
+    doc_key: str,
+    kind: str,
+    title: str,
+    body: str,
+    *,
+    group_id: int | None = None,
+    shelf: AnyShelf = SearchDocument,
+) -> None:
     """Add a document or replace the one with the same key, in the caller's transaction."""
-    document = db.scalar(select(SearchDocument).where(SearchDocument.doc_key == doc_key))
+    document: Any = db.scalar(select(shelf).where(shelf.doc_key == doc_key))
     if document is None:
-        document = SearchDocument(doc_key=doc_key)
+        document = shelf(doc_key=doc_key)
         db.add(document)
-    document.kind, document.title = kind, title[:300]
+    document.kind, document.title, document.group_id = kind, title[:300], group_id
     db.flush()
     words = {"id": document.id, "title": " ".join(index_words(title)), "body": " ".join(index_words(body))}
+    table = shelf.words_table
     if _is_sqlite(db):
-        db.execute(text(f"DELETE FROM {FTS_TABLE} WHERE rowid = :id"), words)
-        db.execute(text(f"INSERT INTO {FTS_TABLE}(rowid, title, body) VALUES (:id, :title, :body)"), words)
+        db.execute(text(f"DELETE FROM {table} WHERE rowid = :id"), words)
+        db.execute(text(f"INSERT INTO {table}(rowid, title, body) VALUES (:id, :title, :body)"), words)
         return
     db.execute(
         text(
-            "UPDATE search_documents SET vector = setweight(to_tsvector('simple', :title), 'A') || "
+            f"UPDATE {shelf.__tablename__} SET vector = setweight(to_tsvector('simple', :title), 'A') || "
             "setweight(to_tsvector('simple', :body), 'D') WHERE id = :id"
         ),
         words,
     )
 
 
-def remove_document(db: Session, doc_key: str) -> None:
+def remove_document(db: Session, doc_key: str, *, shelf: AnyShelf = SearchDocument) -> None:
     """Take a document out; quietly when it is not there."""
-    found = db.scalar(select(SearchDocument.id).where(SearchDocument.doc_key == doc_key))
-    if found is None:
-        return
-    if _is_sqlite(db):
-        db.execute(text(f"DELETE FROM {FTS_TABLE} WHERE rowid = :id"), {"id": found})
-    db.execute(delete(SearchDocument).where(SearchDocument.id == found))
+    found = db.scalar(select(shelf.id).where(shelf.doc_key == doc_key))
+    if found is not None:
+        _remove(db, [found], shelf)
+
+
+def remove_group(db: Session, group_id: int, *, shelf: AnyShelf) -> None:
+    """Take out every document of a group."""
+    _remove(db, list(db.scalars(select(shelf.id).where(shelf.group_id == group_id))), shelf)
+
+
+def _remove(db: Session, ids: list[int], shelf: AnyShelf) -> None:
+    if _is_sqlite(db) and ids:
+        statement = text(f"DELETE FROM {shelf.words_table} WHERE rowid = :id")
+        db.execute(statement, [{"id": found} for found in ids])
+    db.execute(delete(shelf).where(shelf.id.in_(ids)))
 
 
 def search(
-    db: Session, query: str, *, kinds: Sequence[str] = (), limit: int = 50, in_title: bool = False
+    db: Session,
+    query: str,
+    *,
+    kinds: Sequence[str] = (),
+    limit: int = 50,
+    in_title: bool = False,
+    shelf: AnyShelf = SearchDocument,
+    where: ColumnElement[bool] | None = None,
 ) -> list[Hit]:
     """The documents that hold every word of `query`, best first; the last word may be a beginning.
 
-    `kinds` empty means all kinds; `in_title` looks at titles only. An empty query finds nothing.
+    `kinds` empty means all kinds; `in_title` looks at titles only; `where` is a condition on the
+    shelf, as what the reader may see. An empty query finds nothing.
     """
     words = query_words(query)
     if not words:
         return []
-    if _is_sqlite(db):
-        return _search_sqlite(db, words, kinds, limit, in_title)
-    return _search_postgres(db, words, kinds, limit, in_title)
+    make = _matches_sqlite if _is_sqlite(db) else _matches_postgres
+    statement = _ranked(make(words, in_title, shelf), shelf)
+    if kinds:
+        statement = statement.where(shelf.kind.in_(list(kinds)))
+    if where is not None:
+        statement = statement.where(where)
+    return [Hit(*row) for row in db.execute(statement.limit(limit))]
 
 
-def suggest(db: Session, beginning: str, *, kinds: Sequence[str] = (), limit: int = 8) -> list[Hit]:
-    """Documents whose title holds the words typed so far."""
-    return search(db, beginning, kinds=kinds, limit=limit, in_title=True)
-
-
-def _search_sqlite(
-    db: Session, words: list[str], kinds: Sequence[str], limit: int, in_title: bool
+def suggest(
+    db: Session,
+    beginning: str,
+    *,
+    kinds: Sequence[str] = (),
+    limit: int = 8,
+    shelf: AnyShelf = SearchDocument,
+    where: ColumnElement[bool] | None = None,
 ) -> list[Hit]:
+    """Documents whose title holds the words typed so far."""
+    return search(db, beginning, kinds=kinds, limit=limit, in_title=True, shelf=shelf, where=where)
+
+
+def _ranked(matches: Subquery, shelf: AnyShelf) -> Select[Any]:
+    return (
+        select(shelf.doc_key, shelf.kind, shelf.title, matches.c.score)
+        .join(matches, matches.c.id == shelf.id)
+        .order_by(matches.c.score.desc(), shelf.id)
+    )
+
+
+def _newest_only(shelf: type[Shelf], key: str) -> str:
+    return f"ORDER BY {key} DESC LIMIT {MAX_RANKED}" if shelf is SearchPost else ""
+
+
+def _matches_sqlite(words: list[str], in_title: bool, shelf: AnyShelf) -> Subquery:
     # Words hold letters and digits only, so quoting them is enough.
     terms = [f'"{word}"' for word in words]
     if is_prefix_word(words[-1]):
@@ -90,45 +144,34 @@ def _search_sqlite(
     match = " AND ".join(terms)
     if in_title:
         match = f"title : ({match})"
-    where, values = _kind_clause(kinds)
-    rows = db.execute(
+    table = shelf.words_table
+    return (
         text(
-            f"SELECT d.doc_key, d.kind, d.title, -bm25({FTS_TABLE}, {TITLE_WEIGHT}, 1.0) AS score "
-            f"FROM {FTS_TABLE} JOIN search_documents d ON d.id = {FTS_TABLE}.rowid "
-            f"WHERE {FTS_TABLE} MATCH :match {where} ORDER BY score DESC, d.id LIMIT :limit"
-        ),
-        {"match": match, "limit": limit, **values},
+            f"SELECT rowid AS id, -bm25({table}, {TITLE_WEIGHT}, 1.0) AS score FROM {table} "
+            f"WHERE {table} MATCH :match {_newest_only(shelf, 'rowid')}"
+        )
+        .bindparams(match=match)
+        .columns(column("id"), column("score"))
+        .subquery("matches")
     )
-    return [Hit(*row) for row in rows]
 
 
-def _search_postgres(
-    db: Session, words: list[str], kinds: Sequence[str], limit: int, in_title: bool
-) -> list[Hit]:
+def _matches_postgres(words: list[str], in_title: bool, shelf: AnyShelf) -> Subquery:
     marks = [":A" if in_title else "" for _ in words]
     if is_prefix_word(words[-1]):
         marks[-1] = ":*A" if in_title else ":*"
     query = " & ".join(f"'{word}'{mark}" for word, mark in zip(words, marks, strict=True))
-    where, values = _kind_clause(kinds)
-    rows = db.execute(
+    return (
         text(
-            "SELECT d.doc_key, d.kind, d.title, "
-            "ts_rank_cd('{0.1, 0.2, 0.4, 1.0}', d.vector, to_tsquery('simple', :query)) AS score "
-            "FROM search_documents d WHERE d.vector @@ to_tsquery('simple', :query) "
-            f"{where} ORDER BY score DESC, d.id LIMIT :limit"
-        ),
-        {"query": query, "limit": limit, **values},
+            "SELECT f.id AS id, ts_rank_cd('{0.1, 0.2, 0.4, 1.0}', f.vector, to_tsquery('simple', :query)) "
+            f"AS score FROM (SELECT id, vector FROM {shelf.__tablename__} "
+            f"WHERE vector @@ to_tsquery('simple', :query) {_newest_only(shelf, 'id')}) f"
+        )
+        .bindparams(query=query)
+        .columns(column("id"), column("score"))
+        .subquery("matches")
     )
-    return [Hit(*row) for row in rows]
 
 
-def _kind_clause(kinds: Sequence[str]) -> tuple[str, dict[str, str]]:
-    if not kinds:
-        return "", {}
-    names = [f"kind{i}" for i in range(len(kinds))]
-    listed = ", ".join(f":{name}" for name in names)
-    return f"AND d.kind IN ({listed})", dict(zip(names, kinds, strict=True))
-
-
-def count_documents(db: Session) -> int:
-    return db.scalar(select(func.count()).select_from(SearchDocument)) or 0
+def count_documents(db: Session, *, shelf: AnyShelf = SearchDocument) -> int:
+    return db.scalar(select(func.count()).select_from(shelf)) or 0
