@@ -76,7 +76,7 @@ def work(rt: Runtime, stop: threading.Event) -> None:
     while not stop.is_set():
         delivered = 0
         try:
-            delivered = deliver_due(rt.database)
+            delivered = deliver_due(rt.database, side="inside")
         except Exception:  # worker loop: the database may be away for a moment
             log.exception("outbox delivery failed")
         run_due(rt, tasks, time.monotonic())

@@ -71,6 +71,21 @@ class Settings(BaseSettings):
         5 * GIB, ge=MIB, description="LFS uploads above this size are sent in parts."
     )
     lfs_file_limit_bytes: int = Field(500 * GIB, ge=MIB, description="Largest single file.")
+    lfs_to_xet: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether LFS uploads are turned into deduplicated chunks in the background; "
+        "auto: yes, unless downloads go straight to the object store.",
+    )
+    lfs_to_xet_min_bytes: int = Field(MIB, ge=1, description="Smaller LFS uploads stay as they are.")
+    lfs_to_xet_bytes_per_s: int = Field(
+        32 * MIB, ge=0, description="How fast LFS uploads are converted; 0 means as fast as possible."
+    )
+    lfs_to_xet_free_bytes: int = Field(
+        5 * GIB, ge=0, description="Conversion waits while less than this would stay free on the disk."
+    )
+    lfs_to_xet_undo_days: int = Field(
+        7, ge=0, description="Days the plain object is kept after a conversion, which can be undone meanwhile."
+    )
     default_quota_bytes: int = Field(0, ge=0, description="Storage each namespace may use; 0 means no limit.")
     gc_grace_days: int = Field(
         30, ge=22, description="Days an unreferenced object is kept; clients cache for 21 days."
@@ -90,6 +105,11 @@ class Settings(BaseSettings):
         None, description="Mail server, smtp://user:password@host:587; without it mail is not sent."
     )
     mail_from: str = Field("llmos@localhost", description="Sender of mail.")
+    webhook_allow_private: str = Field(
+        "",
+        description="Networks that webhooks may call although they are not public, for example "
+        "10.0.0.0/8, 127.0.0.1/32; by default none.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
     secret_key: str | None = Field(
         None, description="Key that signs links and short-lived tokens; generated when not set."

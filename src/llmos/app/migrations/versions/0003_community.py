@@ -107,6 +107,50 @@ def upgrade() -> None:
         batch_op.create_index("ix_collections_upvotes", ["upvotes", "id"], unique=False)
 
     op.create_table(
+        "namespace_watches",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("namespace_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("level", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["namespace_id"],
+            ["namespaces.id"],
+            name=op.f("fk_namespace_watches_namespace_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_namespace_watches_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "namespace_id", name=op.f("pk_namespace_watches")),
+    )
+    with op.batch_alter_table("namespace_watches", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_namespace_watches_namespace_id"), ["namespace_id"], unique=False)
+
+    op.create_table(
+        "notification_digests",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("period", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_notification_digests_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "period", name=op.f("pk_notification_digests")),
+    )
+    op.create_table(
+        "notification_settings",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "mail",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_notification_settings_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_notification_settings")),
+    )
+    op.create_table(
         "uploads",
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -120,6 +164,32 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_uploads_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "webhooks",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("object_id", sa.String(length=24), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("url", sa.String(length=2000), nullable=False),
+        sa.Column("secret", sa.String(length=200), nullable=True),
+        sa.Column(
+            "domains",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_webhooks_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks")),
+        sa.UniqueConstraint("object_id", name=op.f("uq_webhooks_object_id")),
+    )
+    with op.batch_alter_table("webhooks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_webhooks_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "bucket_aliases",
@@ -310,6 +380,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repo_id", name=op.f("pk_repo_thread_rules")),
     )
     op.create_table(
+        "repo_watches",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("level", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_repo_watches_repo_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_repo_watches_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "repo_id", name=op.f("pk_repo_watches")),
+    )
+    with op.batch_alter_table("repo_watches", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_repo_watches_repo_id"), ["repo_id"], unique=False)
+
+    op.create_table(
         "threads",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -360,6 +447,55 @@ def upgrade() -> None:
         batch_op.create_index(
             "ix_threads_repo_kind_status", ["repo_id", "kind", "status", "num"], unique=False
         )
+
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("object_id", sa.String(length=24), nullable=False),
+        sa.Column("webhook_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("event_key", sa.String(length=100), nullable=False),
+        sa.Column("event", sa.String(length=60), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("attempts", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("took_ms", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("response_status", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("response_excerpt", sa.String(), nullable=False),
+        sa.Column("error", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["webhook_id"], ["webhooks.id"], name=op.f("fk_webhook_deliveries_webhook_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_deliveries")),
+        sa.UniqueConstraint("object_id", name=op.f("uq_webhook_deliveries_object_id")),
+        sa.UniqueConstraint(
+            "webhook_id", "event_key", name=op.f("uq_webhook_deliveries_webhook_id_event_key")
+        ),
+    )
+    with op.batch_alter_table("webhook_deliveries", schema=None) as batch_op:
+        batch_op.create_index("ix_webhook_deliveries_queue", ["status", "webhook_id", "id"], unique=False)
+
+    op.create_table(
+        "webhook_watches",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("webhook_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("target", sa.String(length=24), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["webhook_id"], ["webhooks.id"], name=op.f("fk_webhook_watches_webhook_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_watches")),
+        sa.UniqueConstraint("webhook_id", "target", name=op.f("uq_webhook_watches_webhook_id_target")),
+    )
+    with op.batch_alter_table("webhook_watches", schema=None) as batch_op:
+        batch_op.create_index("ix_webhook_watches_target", ["target"], unique=False)
 
     op.create_table(
         "pull_requests",
@@ -441,6 +577,24 @@ def upgrade() -> None:
         batch_op.create_index("ix_thread_tags_tag", ["tag", "thread_id"], unique=False)
 
     op.create_table(
+        "thread_watches",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("level", sa.String(length=16), nullable=False),
+        sa.Column("is_chosen", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_thread_watches_thread_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_thread_watches_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "thread_id", name=op.f("pk_thread_watches")),
+    )
+    with op.batch_alter_table("thread_watches", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_thread_watches_thread_id"), ["thread_id"], unique=False)
+
+    op.create_table(
         "comments",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -516,6 +670,57 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("comment_id", "version", name=op.f("pk_comment_versions")),
     )
     op.create_table(
+        "notifications",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("event_key", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.String(length=16), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("actor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("comment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("title", sa.String(length=300), nullable=False),
+        sa.Column("href", sa.String(length=600), nullable=False),
+        sa.Column(
+            "data",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("mail", sa.String(length=8), nullable=False),
+        sa.Column("mailed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("read_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["actor_id"], ["users.id"], name=op.f("fk_notifications_actor_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["comment_id"], ["comments.id"], name=op.f("fk_notifications_comment_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_notifications_repo_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_notifications_thread_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_notifications_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notifications")),
+        sa.UniqueConstraint("user_id", "event_key", name=op.f("uq_notifications_user_id_event_key")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("notifications", schema=None) as batch_op:
+        batch_op.create_index("ix_notifications_comment", ["comment_id"], unique=False)
+        batch_op.create_index("ix_notifications_digest", ["mail", "mailed_at", "user_id"], unique=False)
+        batch_op.create_index("ix_notifications_repo", ["repo_id"], unique=False)
+        batch_op.create_index("ix_notifications_thread", ["thread_id"], unique=False)
+        batch_op.create_index("ix_notifications_user", ["user_id", "read_at", "id"], unique=False)
+        batch_op.create_index("ix_notifications_user_thread", ["user_id", "thread_id"], unique=False)
+
+    op.create_table(
         "reactions",
         sa.Column("comment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -556,6 +761,15 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_reactions_user_id"))
 
     op.drop_table("reactions")
+    with op.batch_alter_table("notifications", schema=None) as batch_op:
+        batch_op.drop_index("ix_notifications_user_thread")
+        batch_op.drop_index("ix_notifications_user")
+        batch_op.drop_index("ix_notifications_thread")
+        batch_op.drop_index("ix_notifications_repo")
+        batch_op.drop_index("ix_notifications_digest")
+        batch_op.drop_index("ix_notifications_comment")
+
+    op.drop_table("notifications")
     op.drop_table("comment_versions")
     with op.batch_alter_table("comments", schema=None) as batch_op:
         batch_op.drop_index("ix_comments_thread")
@@ -563,6 +777,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_comments_author")
 
     op.drop_table("comments")
+    with op.batch_alter_table("thread_watches", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_thread_watches_thread_id"))
+
+    op.drop_table("thread_watches")
     with op.batch_alter_table("thread_tags", schema=None) as batch_op:
         batch_op.drop_index("ix_thread_tags_tag")
 
@@ -576,6 +794,14 @@ def downgrade() -> None:
 
     op.drop_table("reviews")
     op.drop_table("pull_requests")
+    with op.batch_alter_table("webhook_watches", schema=None) as batch_op:
+        batch_op.drop_index("ix_webhook_watches_target")
+
+    op.drop_table("webhook_watches")
+    with op.batch_alter_table("webhook_deliveries", schema=None) as batch_op:
+        batch_op.drop_index("ix_webhook_deliveries_queue")
+
+    op.drop_table("webhook_deliveries")
     with op.batch_alter_table("threads", schema=None) as batch_op:
         batch_op.drop_index("ix_threads_repo_kind_status")
         batch_op.drop_index("ix_threads_kind_activity")
@@ -583,6 +809,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_threads_author")
 
     op.drop_table("threads")
+    with op.batch_alter_table("repo_watches", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_repo_watches_repo_id"))
+
+    op.drop_table("repo_watches")
     op.drop_table("repo_thread_rules")
     with op.batch_alter_table("removed_lfs_files", schema=None) as batch_op:
         batch_op.drop_index("ix_removed_lfs_files_until")
@@ -616,10 +846,20 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_bucket_aliases_bucket_id"))
 
     op.drop_table("bucket_aliases")
+    with op.batch_alter_table("webhooks", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_webhooks_user_id"))
+
+    op.drop_table("webhooks")
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_uploads_user_id"))
 
     op.drop_table("uploads")
+    op.drop_table("notification_settings")
+    op.drop_table("notification_digests")
+    with op.batch_alter_table("namespace_watches", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_namespace_watches_namespace_id"))
+
+    op.drop_table("namespace_watches")
     with op.batch_alter_table("collections", schema=None) as batch_op:
         batch_op.drop_index("ix_collections_upvotes")
         batch_op.drop_index("ix_collections_updated")
