@@ -5,12 +5,23 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from llmos.infra.web.routing import add_router
-from llmos.protocols.hf import access, info, likes, lists, meta, not_built, repos, settings, validate
+from llmos.protocols.hf import (
+    access,
+    collections,
+    info,
+    likes,
+    lists,
+    meta,
+    not_built,
+    repos,
+    settings,
+    validate,
+)
 
 
 def add_hub_routes(app: FastAPI) -> None:
     """Routes with a meaning of their own, fixed addresses first."""
-    for module in (repos, settings, likes, access, validate, meta, lists):
+    for module in (repos, settings, likes, collections, access, validate, meta, lists):
         add_router(app, module.router)
 
 

@@ -22,7 +22,6 @@ PARTS: dict[str, tuple[str, ...]] = {
         REPO_API + "/discussions/{rest:rest}",
         "/uploads",
     ),
-    "Collections": ("/api/collections", "/api/collections/{rest:rest}"),
     "Webhooks": ("/api/settings/webhooks", "/api/settings/webhooks/{rest:rest}"),
     "Papers": (
         "/api/papers/{rest:rest}",
@@ -41,7 +40,10 @@ PARTS: dict[str, tuple[str, ...]] = {
         "/api/jobs/{rest:rest}",
         "/api/scheduled-jobs/{rest:rest}",
     ),
-    "Resource groups": ("/api/organizations/{org:seg}/resource-groups",),
+    "Resource groups": (
+        "/api/organizations/{org:seg}/resource-groups",
+        "/api/collections/{namespace:seg}/{slug:seg}/resource-group",
+    ),
 }  # fmt: skip
 
 
