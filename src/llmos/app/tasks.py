@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmos.app.convert import start_conversions
 from llmos.app.worker import Aside, Periodic
 from llmos.features.auth.sessions import remove_expired
 from llmos.features.buckets.references import collect_unclaimed
@@ -33,6 +34,7 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("end expired sessions", HOUR_S, remove_expired),
         Periodic("purge deleted repositories", HOUR_S, purge_deleted_repos),
         Periodic("hash large files that were just uploaded", 5.0, Aside(verify_claims)),
+        Periodic("turn LFS uploads into chunks", MINUTE_S, Aside(start_conversions)),
         Periodic("read stored chunks again", 5 * MINUTE_S, Aside(scrub)),
         Periodic("remove chunks that nobody uses", DAY_S, Aside(collect_unclaimed)),
         Periodic("remove large objects that nobody uses", DAY_S, Aside(_collect_lfs)),

@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "Check the instance, and mend it with --repair.",
     "backup": "Write a backup to a folder.",
     "restore": "Bring a backup back.",
+    "convert": "Turn LFS uploads into deduplicated chunks.",
     "gc": "Remove large objects that nothing refers to.",
     "reindex": "Rebuild what is derived from the repositories.",
 }

@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         5 * GIB, ge=0, description="Conversion waits while less than this would stay free on the disk."
     )
     lfs_to_xet_undo_days: int = Field(
-        7, ge=0, description="Days the plain object is kept after a conversion, which can be undone meanwhile."
+        7, ge=0, description="Days the plain object is kept, so that a conversion can be undone."
     )
     default_quota_bytes: int = Field(0, ge=0, description="Storage each namespace may use; 0 means no limit.")
     gc_grace_days: int = Field(

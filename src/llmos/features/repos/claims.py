@@ -20,6 +20,7 @@ from llmos.features.accounts.models import Namespace
 from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.repos.policy import can_read, can_write, check_content, check_write
 from llmos.features.storage.objects import get_lfs_object, lock_object, touch
+from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.tables import touch_files
 from llmos.infra.db.upsert import insert_missing, upsert
 from llmos.infra.i18n import lazy
@@ -62,6 +63,9 @@ def claim(db: Session, repo: Repo, oid: str, size_bytes: int, xet_hash: str | No
             )
         )
     insert_missing(db, RepoLfsClaim, [row])
+    held = get_claim(db, repo.id, oid)
+    if held is not None and not proves_object(db, held):
+        held.xet_hash, held.size_bytes = None, size_bytes
     touch(db, [oid])
 
 
@@ -90,6 +94,17 @@ def get_claims(db: Session, repo_id: int, oids: Iterable[str]) -> dict[str, Repo
         )
         found.update((row.oid, row) for row in rows)
     return found
+
+
+def proves_object(db: Session, claim: RepoLfsClaim) -> bool:
+    """Whether the claim gives a right to the plain object of its SHA-256.
+
+    One that names chunks whose SHA-256 is only said and not yet made from the bytes does not: else
+    whoever knows the digest of a private file could read it.
+    """
+    if claim.xet_hash is None:
+        return True
+    return db.scalar(select(XetFile.sha256).where(XetFile.file_hash == claim.xet_hash)) == claim.oid
 
 
 def list_claims(

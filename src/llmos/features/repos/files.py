@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from llmos.core.errors import EntryNotFound, RevisionNotFound, TooLarge
 from llmos.core.pagination import Page
-from llmos.features.repos.claims import get_claim
+from llmos.features.repos.claims import get_claim, proves_object
 from llmos.features.repos.models import Repo
 from llmos.features.repos.places import git_path
 from llmos.features.storage.models import LfsObject
@@ -78,7 +78,7 @@ def open_claimed(db: Session, rt: Runtime, repo_id: int, oid: str) -> LargeFileR
         raise EntryNotFound(
             lazy("Entry not found: large file %(oid)s is in quarantine and given to nobody.", oid=oid)
         )
-    if found is not None:
+    if found is not None and proves_object(db, claim):
         key = object_key(oid)
         return LargeFileRef(oid, found.size_bytes, claim.xet_hash, key, rt.objects.local_path(key))
     if claim.xet_hash:

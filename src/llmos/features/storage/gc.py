@@ -16,6 +16,7 @@ from llmos.core import clock
 from llmos.features.storage.models import LfsObject, MultipartUpload
 from llmos.features.storage.multipart import drop_expired_uploads
 from llmos.features.storage.objects import lock_object, object_key
+from llmos.features.storage.xet.models import XetConversion
 from llmos.infra.runtime import Runtime
 
 References = Callable[[Session, Sequence[str]], set[str]]
@@ -79,10 +80,18 @@ def _find_strays(db: Session, rt: Runtime) -> tuple[list[str], int]:
     size_bytes = 0
     for meta in rt.objects.list("lfs"):
         oid = meta.key.rsplit("/", 1)[-1]
-        if meta.modified_at < oldest and db.get(LfsObject, oid) is None:
+        if meta.modified_at < oldest and not _is_known(db, oid):
             strays.append(meta.key)
             size_bytes += meta.size_bytes
     return strays, size_bytes
+
+
+def _is_known(db: Session, oid: str) -> bool:
+    """Whether somebody answers for the bytes: their row, or the conversion that has retired it."""
+    if db.get(LfsObject, oid) is not None:
+        return True
+    conversion = db.get(XetConversion, oid)
+    return conversion is not None and conversion.state == "retired"
 
 
 def collect(rt: Runtime, plan: GcPlan, references: References) -> GcResult:
@@ -119,7 +128,7 @@ def _remove_stray(rt: Runtime, key: str) -> bool:
     oid = key.rsplit("/", 1)[-1]
     with rt.database.writing() as db:
         lock_object(db, oid)
-        if db.get(LfsObject, oid) is not None:
+        if _is_known(db, oid):
             return False
         rt.objects.delete(key)
         return True

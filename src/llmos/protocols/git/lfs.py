@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from llmos.core.errors import Conflict, TooLarge, Unprocessable
 from llmos.features.accounts.actor import Actor
-from llmos.features.repos.claims import check_room, check_upload, get_claims
+from llmos.features.repos.claims import check_room, check_upload, get_claims, proves_object
 from llmos.features.repos.policy import check_content
 from llmos.features.storage.multipart import PartPlan, start_upload
 from llmos.features.storage.objects import get_lfs_objects, is_oid, presigned_link
@@ -126,7 +126,8 @@ def _download_answer(db: Session, actor: Actor, asked: BatchRequest, links: Link
         elif claim.size_bytes != item.size_bytes:
             answers.append(shown | _error(422, f"size: the object is {claim.size_bytes} bytes long."))
         else:
-            direct = presigned_link(rt, item.oid, ttl_s=LINK_TTL_S) if item.oid in stored else None
+            is_plain = item.oid in stored and proves_object(db, claim)
+            direct = presigned_link(rt, item.oid, ttl_s=LINK_TTL_S) if is_plain else None
             action = _action(direct or links.download(item.oid))
             answers.append(shown | {"authenticated": True, "actions": {"download": action}})
     return {"transfer": "basic", "objects": answers, "hash_algo": "sha256"}

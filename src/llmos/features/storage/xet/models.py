@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from llmos.core import clock
-from llmos.infra.db.base import Base
+from llmos.infra.db.base import Base, Sha256Hex
 
 
 class XetXorb(Base):
@@ -42,6 +42,8 @@ class XetXorbScope(Base):
         ForeignKey("xet_xorbs.xorb_hash", ondelete="CASCADE"), primary_key=True
     )
     scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    # Sent by the namespace, and in no file of it yet: such bytes count against its quota by themselves.
+    is_pending: Mapped[bool] = mapped_column(default=False, server_default=false(), index=True)
 
 
 class XetFile(Base):
@@ -66,3 +68,22 @@ class XetDedupChunk(Base):
     chunk_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     file_hash: Mapped[str] = mapped_column(ForeignKey("xet_files.file_hash", ondelete="CASCADE"), index=True)
+
+
+class XetConversion(Base):
+    """How far a plain LFS object has come on its way to chunks.
+
+    `converted`: readers may have either; `retired`: the object's row is gone and its bytes wait for
+    their removal; `failed`: `attempts` so far, `message` says why; `kept`: an operator wants it plain.
+    """
+
+    __tablename__ = "xet_conversions"
+
+    oid: Mapped[Sha256Hex] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(12))
+    file_hash: Mapped[str | None] = mapped_column(String(64))
+    size_bytes: Mapped[int]
+    attempts: Mapped[int] = mapped_column(default=0)
+    message: Mapped[str] = mapped_column(Text, default="")
+    # Every wait (before the next attempt, the retirement, the removal) counts from here.
+    changed_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
