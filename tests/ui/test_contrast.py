@@ -11,7 +11,7 @@ from llmos.ui import static_files
 
 TOKENS = (Path(static_files.__file__).parent / "css" / "00-tokens.css").read_text("utf-8")
 GROUNDS = ["paper", "surface", "sunken", "raised"]
-TONES = ["accent", "success", "warning", "danger", "info"]
+TONES = ["accent", "success", "warning", "danger", "info", "merged"]
 CODE = ["keyword", "string", "number", "comment", "name", "type", "meta"]
 
 

@@ -7,8 +7,8 @@ put through an allow-list: what is not listed here does not come out.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -32,6 +32,12 @@ ID_PREFIX = "user-content-"
 _SHORTCODE = re.compile(r":([a-z0-9_+-]{1,40}):")
 _SLUG_DROP = re.compile(r"[^\w\- ]", re.UNICODE)
 _ALIGN = re.compile(r"text-align:(left|center|right)")
+# `@ada`, `#12`, `ada/tiny-llm#12`: never inside a word, an address or a path.
+_MENTION = r"(?<![\w@/.#&-])@(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?)(?![\w@/])"
+_NUMBER = r"(?<![\w#&/])(?P<repo>(?:[a-z]+/)?[\w.-]{1,96}/[\w.-]{1,96})?#(?P<number>[1-9]\d{0,8})(?![\w])"
+_MENTIONS = re.compile(_MENTION)
+_REFERENCES = re.compile(f"{_MENTION}|{_NUMBER}")
+_CODE_SPANS = re.compile(r"(?ms)^(`{3,}|~{3,}).*?^\1|`[^`\n]+`")
 _MATH_TOKENS = ("math_inline", "math_inline_double", "math_block", "math_block_label")
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
@@ -73,7 +79,7 @@ for _tag in _ALIGNABLE.split():
 
 _ALERTS = {f"markdown-alert-{name}" for name in ("note", "tip", "important", "warning", "caution")}
 ALLOWED_CLASSES: dict[str, set[str]] = {
-    "a": {"footnote-backref", "heading-anchor"},
+    "a": {"footnote-backref", "heading-anchor", "mention", "reference"},
     "code": {"highlight"},
     "div": {"markdown-alert", "math", "math-block"} | _ALERTS,
     "hr": {"footnotes-sep"},
@@ -81,6 +87,7 @@ ALLOWED_CLASSES: dict[str, set[str]] = {
     "li": {"footnote-item", "task-list-item"},
     "ol": {"footnotes-list"},
     "p": {"markdown-alert-title"},
+    "pre": {"diagram"},
     "section": {"footnotes"},
     "span": {"math", "math-inline", "math-block"} | set(TOKEN_CLASSES),
     "sup": {"footnote-ref"},
@@ -108,27 +115,63 @@ class Rendered:
     has_math: bool
     toc: Sequence[TocEntry]
     is_truncated: bool = False
+    has_diagram: bool = False
+
+
+@dataclass(frozen=True)
+class References:
+    """What names and numbers in a text lead to.
+
+    `people`: addresses by lower-case name; a name that is not in it stays text. Ask
+    `find_mentions` for the names of all texts of a page and look them up at once.
+    `thread_href(repo, number)`: the address of a thread of `repo` ("ada/tiny-llm", or None for
+    where the text stands), None to leave it as text.
+    """
+
+    people: Mapping[str, str] = field(default_factory=dict)
+    thread_href: Callable[[str | None, int], str | None] | None = None
+
+
+NO_REFERENCES = References()
+
+
+def find_mentions(texts: Iterable[str], limit: int = 200) -> set[str]:
+    """Lower-case names written as `@name` outside code, at most `limit` of them."""
+    names: set[str] = set()
+    for text in texts:
+        for match in _MENTIONS.finditer(_CODE_SPANS.sub(" ", text[:MAX_CHARS])):
+            names.add(match["name"].lower())
+            if len(names) >= limit:
+                return names
+    return names
 
 
 def render_markdown(
-    text: str, *, base_url_for_links: str = "", image_base: str = "", heading_ids: bool = True
+    text: str,
+    *,
+    base_url_for_links: str = "",
+    image_base: str = "",
+    heading_ids: bool = True,
+    references: References = NO_REFERENCES,
+    scope: str = "",
 ) -> Rendered:
     """Safe HTML of untrusted Markdown.
 
     Relative links and images are resolved against the given bases, which end in "/"
     (`/ada/tiny-llm/blob/main/` and `/ada/tiny-llm/resolve/main/`). Ids and links to them get
-    ID_PREFIX. Text beyond MAX_CHARS is cut and `is_truncated` set. Paragraphs beyond
+    ID_PREFIX, and after it `scope`: give each comment of a page its own, or their footnotes meet.
+    Text beyond MAX_CHARS is cut and `is_truncated` set. Paragraphs beyond
     MAX_PARAGRAPH_CHARS stay unformatted; text nested beyond MAX_DEPTH is shown as written.
     """
     is_truncated = len(text) > MAX_CHARS
-    env: dict[str, Any] = {"toc": [], "slugs": set(), "heading_ids": heading_ids}
+    env: dict[str, Any] = {"toc": [], "slugs": set(), "heading_ids": heading_ids, "people": references}
     tokens = _parser().parse(text[:MAX_CHARS].replace("\x00", "\ufffd"), env)
     html = _parser().renderer.render(tokens, _parser().options, env)
     if _is_too_deep(html):
         return Rendered(f"<pre>{escapeHtml(text[:MAX_CHARS])}</pre>", False, (), is_truncated)
-    html = _sanitise(html, base_url_for_links, image_base)
+    html = _sanitise(html, base_url_for_links, image_base, f"{ID_PREFIX}{scope}-" if scope else ID_PREFIX)
     has_math = '<div class="math ' in html or '<span class="math ' in html
-    return Rendered(html, has_math, tuple(env["toc"]), is_truncated)
+    return Rendered(html, has_math, tuple(env["toc"]), is_truncated, '<pre class="diagram">' in html)
 
 
 @lru_cache(maxsize=1)
@@ -182,6 +225,54 @@ def _finish_tokens(state: StateCore) -> None:
             for child in token.children or ():
                 if child.type == "text":
                     child.content = _with_emoji(child.content)
+            references = state.env.get("people", NO_REFERENCES)
+            if references is not NO_REFERENCES and token.children:
+                token.children = _with_references(token.children, references)
+
+
+def _with_references(children: Sequence[Token], references: References) -> list[Token]:
+    """Names and numbers become links, except inside links."""
+    result: list[Token] = []
+    link_depth = 0
+    for child in children:
+        if child.type in ("link_open", "link_close"):
+            link_depth += child.nesting
+        if child.type == "text" and link_depth == 0 and ("@" in child.content or "#" in child.content):
+            result.extend(_split_references(child, references))
+        else:
+            result.append(child)
+    return result
+
+
+def _split_references(child: Token, references: References) -> list[Token]:
+    result: list[Token] = []
+    at = 0
+    for match in _REFERENCES.finditer(child.content):
+        href = _reference_href(match, references)
+        if href is None:
+            continue
+        kind = "mention" if match["name"] else "reference"
+        result.append(_text_token(child.content[at : match.start()], child.level))
+        result.append(Token("link_open", "a", 1, attrs={"href": href, "class": kind}, level=child.level))
+        result.append(_text_token(match[0], child.level + 1))
+        result.append(Token("link_close", "a", -1, level=child.level))
+        at = match.end()
+    if not result:
+        return [child]
+    result.append(_text_token(child.content[at:], child.level))
+    return result
+
+
+def _reference_href(match: re.Match[str], references: References) -> str | None:
+    if match["name"]:
+        return references.people.get(match["name"].lower())
+    if references.thread_href is None:
+        return None
+    return references.thread_href(match["repo"], int(match["number"]))
+
+
+def _text_token(text: str, level: int) -> Token:
+    return Token("text", "", 0, content=text, level=level)
 
 
 def _with_emoji(text: str) -> str:
@@ -210,6 +301,8 @@ def _render_code(self: Any, tokens: Sequence[Token], idx: int, options: Any, env
     language = token.info.split()[0] if token.info.strip() else ""
     if language == "math":
         return _math_block(token.content)
+    if language == "mermaid":
+        return f'<pre class="diagram"><code>{escapeHtml(token.content)}</code></pre>\n'
     return f'<pre><code class="highlight">{highlight_snippet(token.content, language)}</code></pre>\n'
 
 
@@ -226,10 +319,10 @@ def _math_block(source: str) -> str:
     return f'<div class="math math-block">{escapeHtml(source.strip())}</div>\n'
 
 
-def _sanitise(html: str, link_base: str, image_base: str) -> str:
+def _sanitise(html: str, link_base: str, image_base: str, id_prefix: str = ID_PREFIX) -> str:
     def filter_attribute(tag: str, name: str, value: str) -> str | None:
         if name == "href":
-            return _resolve(value, link_base, _LINK_SCHEMES)
+            return _resolve(value, link_base, _LINK_SCHEMES, id_prefix)
         if name in ("src", "poster"):
             return _resolve(value, image_base, _MEDIA_SCHEMES)
         if name == "srcset":
@@ -253,12 +346,12 @@ def _sanitise(html: str, link_base: str, image_base: str) -> str:
         },
         link_rel="nofollow noopener",
         url_schemes=_LINK_SCHEMES,
-        id_prefix=ID_PREFIX,
+        id_prefix=id_prefix,
         strip_comments=True,
     )
 
 
-def _resolve(url: str, base: str, schemes: set[str]) -> str | None:
+def _resolve(url: str, base: str, schemes: set[str], id_prefix: str = ID_PREFIX) -> str | None:
     """`url` made absolute on this site, a foreign address as it is, None if not allowed."""
     url = url.strip()
     try:
@@ -266,7 +359,7 @@ def _resolve(url: str, base: str, schemes: set[str]) -> str | None:
         if parts.scheme:
             return url if parts.scheme.lower() in schemes else None
         if url.startswith("#"):
-            return "#" + (url[1:] if url[1:].startswith(ID_PREFIX) else ID_PREFIX + url[1:])
+            return "#" + (url[1:] if url[1:].startswith(id_prefix) else id_prefix + url[1:])
         return urljoin(base, url) if base else url
     except ValueError:
         return None

@@ -9,10 +9,12 @@ from markupsafe import Markup
 
 from llmos.core.clock import now
 from llmos.ui.highlight import highlight_file
-from llmos.ui.markdown import render_markdown
+from llmos.ui.markdown import References, render_markdown
 from llmos.ui.render import Flash, PageContext, icon_names, render
 from llmos.ui.views import (
+    Badge,
     Column,
+    CommentView,
     Crumb,
     DiffFile,
     DiffHunk,
@@ -22,6 +24,10 @@ from llmos.ui.views import (
     Fact,
     FileRow,
     Option,
+    Person,
+    Poll,
+    PollOption,
+    Reaction,
     RepoCard,
     Tab,
     Tag,
@@ -108,7 +114,53 @@ def patterns_context() -> dict[str, Any]:
         "icons": sorted(icon_names()),
         "people": ["ada", "grace", "王芳", "lab", "linus", "katherine", "alan", "edsger"],
         "now": now(),
+        "ada": Person("ada", "/ada", "Ada Lovelace"),
+        "comments": _comments(),
+        "polls": _polls(),
+        "emojis": ["👍", "❤️", "🎉", "🚀", "👀", "😕"],
     }
+
+
+_COMMENT = """The mask is off by one at the end of a batch, see #12 and `train.py`:
+
+> each token sees itself
+
+@grace, could you look? [^1]
+
+[^1]: Only with packing."""
+
+
+def _comments() -> list[CommentView]:
+    at = now()
+    references = References({"grace": "/grace"}, lambda _repo, number: f"#{number}")
+    body = render_markdown(_COMMENT, references=references, heading_ids=False, scope="c1")
+    answer = render_markdown("Fixed in `4f2a1c9`: the last row was cut.", heading_ids=False, scope="c2")
+    ada, grace = Person("ada", "#", "Ada Lovelace"), Person("grace", "#")
+    return [
+        CommentView(
+            "c1", ada, at - timedelta(hours=5), "#comment-c1", body, _COMMENT, (Badge("Author"),),
+            edited_at=at, edits_href="#", react_href="#",
+            reactions=(Reaction("👍", 3, True, "ada, grace, 王芳"), Reaction("👀", 1, people="grace")),
+        ),
+        CommentView(
+            "c2", grace, at - timedelta(hours=2), "#comment-c2", answer, "Fixed.",
+            (Badge("Maintainer", "accent"),), react_href="#", is_answer=True, reply_to=ada,
+            reply_to_href="#comment-c1",
+        ),
+        CommentView(
+            "c3", None, at - timedelta(minutes=9), "#comment-c3", None, is_hidden=True, hidden_reason="spam"
+        ),
+    ]  # fmt: skip
+
+
+def _polls() -> list[Poll]:
+    options = (
+        PollOption("1", "Chinese", 34, True), PollOption("2", "English", 12), PollOption("3", "日本語", 5)
+    )  # fmt: skip
+    return [
+        Poll("Which language next?", options, 51, "/-/patterns", closes_at=now() + timedelta(days=3)),
+        Poll("Which language next?", options, 51, is_closed=True),
+    ]
 
 
 def _tabs() -> list[Tab]:
@@ -171,6 +223,9 @@ def _diff() -> list[DiffFile]:
     )
     hunk = DiffHunk("@@ -11,3 +11,3 @@", lines)
     return [
-        DiffFile("configs/train.yaml", "modified", 1, 1, [hunk]),
+        DiffFile(
+            "configs/train.yaml", "modified", 1, 1, [hunk], comment_href="#",
+            threads={"new:12": Markup("<p>Twelve layers need {} of memory.</p>").format("2 GB")},
+        ),
         DiffFile("weights.bin", "deleted", 0, 0, note="A binary file of 12 MB."),
-    ]
+    ]  # fmt: skip

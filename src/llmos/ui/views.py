@@ -5,12 +5,14 @@ Every macro takes these or plain values, never a database row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from markupsafe import Markup
+
+from llmos.ui.markdown import Rendered
 
 Kind = Literal["neutral", "accent", "success", "warning", "danger", "info"]
 
@@ -130,7 +132,11 @@ class DiffHunk:
 
 @dataclass(frozen=True)
 class DiffFile:
-    """A changed file; `note` replaces the hunks (binary, too large, LFS pointer)."""
+    """A changed file; `note` replaces the hunks (binary, too large, LFS pointer).
+
+    With `comment_href` every line has a "+" that opens a comment form there; `threads` are the
+    comments already standing below a line, as HTML, by `new:12` or `old:12`.
+    """
 
     path: str
     status: Literal["added", "modified", "deleted", "renamed"]
@@ -140,6 +146,8 @@ class DiffFile:
     old_path: str | None = None
     note: str = ""
     href: str | None = None
+    comment_href: str | None = None
+    threads: Mapping[str, Markup] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,3 +157,87 @@ class Fact:
     label: str
     value: str | Markup
     icon: str | None = None
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody as an author of things; None in place of a Person is a deleted account."""
+
+    name: str
+    href: str
+    fullname: str = ""
+    avatar_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A word beside a name: Author, Maintainer, Answer."""
+
+    label: str
+    kind: Kind = "neutral"
+    icon: str | None = None
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """`people` is the hint: who reacted."""
+
+    emoji: str
+    count: int
+    is_mine: bool = False
+    people: str = ""
+
+
+@dataclass(frozen=True)
+class CommentView:
+    """One comment. `id` makes its anchor `comment-<id>`; `body` is None where it may not be read
+    (hidden, and the reader is no moderator). `source` is the Markdown, for quoting."""
+
+    id: str
+    author: Person | None
+    at: datetime
+    href: str
+    body: Rendered | None
+    source: str = ""
+    badges: Sequence[Badge] = ()
+    edited_at: datetime | None = None
+    edits_href: str | None = None
+    reactions: Sequence[Reaction] = ()
+    react_href: str | None = None
+    reply_href: str | None = None
+    reply_to: Person | None = None
+    reply_to_href: str | None = None
+    is_answer: bool = False
+    is_hidden: bool = False
+    hidden_reason: str = ""
+
+
+@dataclass(frozen=True)
+class PollOption:
+    value: str
+    label: str
+    votes: int = 0
+    is_mine: bool = False
+
+
+@dataclass(frozen=True)
+class Poll:
+    """`action` takes the votes (field `option`, repeated if `is_multiple`); None when nobody may
+    vote (closed, or not signed in). `shows_votes` is false before one has voted, if so wished."""
+
+    question: str
+    options: Sequence[PollOption]
+    voter_count: int
+    action: str | None = None
+    is_multiple: bool = False
+    is_closed: bool = False
+    closes_at: datetime | None = None
+    shows_votes: bool = True
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line or the bars of a chart; `None` is a gap."""
+
+    label: str
+    values: Sequence[float | None]

@@ -24,6 +24,7 @@ def add_account_pages(app: FastAPI) -> None:
         device,
         organizations,
         people,
+        preview,
         recovery,
         signin,
         tokens,
@@ -31,5 +32,5 @@ def add_account_pages(app: FastAPI) -> None:
 
     for feature in ("auth", "accounts"):
         register_templates(_FEATURES / feature / "templates")
-    for module in (signin, recovery, device, account, tokens, organizations, people, avatars, admin):
+    for module in (signin, recovery, device, account, tokens, organizations, people, avatars, preview, admin):
         add_router(app, module.router)

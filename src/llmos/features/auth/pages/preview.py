@@ -1,0 +1,42 @@
+"""`/-/preview`: what Markdown being written will look like, by the rules for what is posted."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+from starlette.requests import Request
+
+from llmos.core.errors import BadRequest, TooLarge
+from llmos.features.auth.edge import ActorDep
+from llmos.features.auth.page_context import PageForm, page_context, render_page
+from llmos.features.auth.texts import render_text
+from llmos.infra.i18n import lazy
+from llmos.infra.web.deps import ReadDb
+from llmos.ui.markdown import MAX_CHARS
+from llmos.ui.render import render
+
+router = APIRouter()
+_CONTEXT = re.compile(r"(?:/[\w.-]{1,100}){2,3}")
+_FIELD = re.compile(r"[a-z_]{1,40}")
+
+
+@router.post("/-/preview", response_class=HTMLResponse, include_in_schema=False)
+def post_preview(request: Request, db: ReadDb, actor: ActorDep, form: PageForm) -> Response:
+    """The text of field `?field=` as HTML: a part of a page for scripts, a page of its own otherwise."""
+    field = request.query_params.get("field", "text")
+    context = request.query_params.get("context", "")
+    if not _FIELD.fullmatch(field):
+        raise BadRequest(lazy("field must be the name of a form field."))
+    if context and not _CONTEXT.fullmatch(context):
+        raise BadRequest(lazy("context must be the path of a repository."))
+    text = form.text(field, strip=False)
+    if len(text) > MAX_CHARS:
+        message = lazy("This text is too long to preview: at most %(limit)s characters.", limit=MAX_CHARS)
+        raise TooLarge(message)
+    rendered = render_text(db, text, context)
+    if request.headers.get("hx-request"):
+        page = page_context(request, actor)
+        return HTMLResponse(render("preview_part.html", {"rendered": rendered}, page))
+    return render_page(request, actor, "preview.html", {"rendered": rendered})

@@ -1,0 +1,48 @@
+"""Markdown people write to each other: `@name` and `#12` lead where they should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from llmos.core.names import name_key
+from llmos.features.accounts.models import Namespace
+from llmos.ui.filters import path_segment
+from llmos.ui.markdown import References, Rendered, find_mentions, render_markdown
+
+
+def text_references(db: Session, texts: Iterable[str], context: str = "") -> References:
+    """What `@name` and `#12` lead to in all texts of a page, with one query.
+
+    `context` is the path of the repository the texts stand in (`/ada/tiny-llm`); without one,
+    numbers mean topics of the forum.
+    """
+    keys = {name_key(name) for name in find_mentions(texts)}
+    people: dict[str, str] = {}
+    if keys:
+        found = db.scalars(select(Namespace.name).where(Namespace.name_key.in_(sorted(keys))))
+        people = {name.lower(): f"/{path_segment(name)}" for name in found}
+
+    def thread_href(repo: str | None, number: int) -> str | None:
+        if repo is not None:
+            return f"/{repo}/discussions/{number}"
+        return f"{context}/discussions/{number}" if context else f"/forum/{number}"
+
+    return References(people, thread_href)
+
+
+def render_text(
+    db: Session, text: str, context: str = "", *, scope: str = "", references: References | None = None
+) -> Rendered:
+    """One text as a comment of `context`; a page with many passes the `references` of all of them,
+    and for each the id of the comment as `scope`."""
+    return render_markdown(
+        text,
+        base_url_for_links=f"{context}/blob/main/" if context else "",
+        image_base=f"{context}/resolve/main/" if context else "",
+        heading_ids=False,
+        references=references or text_references(db, [text], context),
+        scope=scope,
+    )
