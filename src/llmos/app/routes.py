@@ -9,6 +9,7 @@ from starlette.routing import Route
 from llmos.app.site_pages import add_site_pages
 from llmos.features.auth.pages import add_account_pages
 from llmos.features.buckets.pages import add_bucket_pages
+from llmos.features.collections.pages import add_collection_pages
 from llmos.features.repos.pages.router import add_repo_pages
 from llmos.protocols.git.routes import add_git_routes
 from llmos.protocols.hf.content import add_content_routes
@@ -32,4 +33,5 @@ def add_routes(app: FastAPI) -> None:
     add_content_routes(app)
     add_last_hub_routes(app)
     add_bucket_pages(app)
+    add_collection_pages(app)
     add_repo_pages(app)
