@@ -6,6 +6,9 @@ from llmos.app.convert import start_conversions
 from llmos.app.worker import Aside, Periodic
 from llmos.features.auth.sessions import remove_expired
 from llmos.features.buckets.references import collect_unclaimed
+from llmos.features.notifications import events as _events  # noqa: F401  # who is told of what
+from llmos.features.notifications import webhook_events as _webhook_events  # noqa: F401
+from llmos.features.notifications.webhook_delivery import Courier, forget_old_deliveries
 from llmos.features.repos.claims import referenced_oids
 from llmos.features.repos.lifecycle import purge_deleted_repos
 from llmos.features.repos.push import reconcile
@@ -13,8 +16,10 @@ from llmos.features.repos.trending import recount
 from llmos.features.repos.xet_claims import verify_claims
 from llmos.features.storage.gc import clean_tmp, collect, plan_gc
 from llmos.features.storage.multipart import drop_expired_uploads
+from llmos.features.storage.xet.grants import drop_stale_grants
 from llmos.features.storage.xet.scrub import scrub
 from llmos.infra.mail import outgoing as _outgoing  # noqa: F401  # registers the delivery of mail
+from llmos.infra.queue.outbox import deliver_due
 from llmos.infra.runtime import Runtime
 
 MINUTE_S = 60.0
@@ -28,9 +33,13 @@ def periodic_tasks() -> list[Periodic]:
     Importing the features here also registers their outbox handlers.
     """
     return [
+        Periodic("send mail", 1.0, Aside(_send_mail)),
+        Periodic("call webhooks", 1.0, Courier()),
+        Periodic("shorten the log of webhooks", HOUR_S, forget_old_deliveries),
         Periodic("index what a crash left behind", 10 * MINUTE_S, reconcile),
         Periodic("remove stale temporary files", HOUR_S, clean_tmp),
         Periodic("drop expired multipart uploads", HOUR_S, drop_expired_uploads),
+        Periodic("drop xorbs that were sent and never asked for", HOUR_S, drop_stale_grants),
         Periodic("end expired sessions", HOUR_S, remove_expired),
         Periodic("purge deleted repositories", HOUR_S, purge_deleted_repos),
         Periodic("hash large files that were just uploaded", 5.0, Aside(verify_claims)),
@@ -40,6 +49,12 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("remove large objects that nobody uses", DAY_S, Aside(_collect_lfs)),
         Periodic("recount downloads and trending scores", 10 * MINUTE_S, recount),
     ]
+
+
+def _send_mail(rt: Runtime) -> None:
+    # A mail server that does not answer must not hold up what needs no network.
+    while deliver_due(rt.database, side="outside"):
+        pass
 
 
 def _collect_lfs(rt: Runtime) -> None:

@@ -108,9 +108,7 @@ def set_thread_level(db: Session, actor: Actor, thread: Thread, level: str) -> N
 def set_repo_level(db: Session, actor: Actor, repo: Repo, level: str) -> None:
     """Choose for one repository; the caller has checked that the actor may see it."""
     row = {"user_id": actor.require_user(), "repo_id": repo.id, "level": check_level(level)}
-    upsert(
-        db, RepoWatch, [row | {"created_at": clock.now()}], keys=["user_id", "repo_id"], update=["level"]
-    )
+    upsert(db, RepoWatch, [row | {"created_at": clock.now()}], keys=["user_id", "repo_id"], update=["level"])
 
 
 def set_namespace_level(db: Session, actor: Actor, namespace: Namespace, level: str) -> None:

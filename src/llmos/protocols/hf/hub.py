@@ -16,12 +16,13 @@ from llmos.protocols.hf import (
     repos,
     settings,
     validate,
+    webhooks,
 )
 
 
 def add_hub_routes(app: FastAPI) -> None:
     """Routes with a meaning of their own, fixed addresses first."""
-    for module in (repos, settings, likes, collections, access, validate, meta, lists):
+    for module in (repos, settings, likes, collections, access, validate, webhooks, meta, lists):
         add_router(app, module.router)
 
 

@@ -17,12 +17,6 @@ _SPACE = "/api/spaces/{namespace:seg}/{name:seg}"
 
 # What is missing -> its addresses.
 PARTS: dict[str, tuple[str, ...]] = {
-    "Discussions and pull request threads": (
-        REPO_API + "/discussions",
-        REPO_API + "/discussions/{rest:rest}",
-        "/uploads",
-    ),
-    "Webhooks": ("/api/settings/webhooks", "/api/settings/webhooks/{rest:rest}"),
     "Papers": (
         "/api/papers/{rest:rest}",
         "/api/daily_papers",
