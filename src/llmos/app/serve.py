@@ -1,17 +1,23 @@
 """The web process: `python -m llmos.app.serve`, as the supervisor and the tests start it.
 
-The parent stays small: only the workers it starts import the application, and each brings the
-database to the current schema before it answers (the first one does, the others wait).
+One web worker is served by this very process: a parent that only watches it would cost 20 MB and a
+third of a second at the start, and the supervisor watches already. More workers share the port
+under a parent of their own, which stays small. Each brings the database to the current schema
+before it answers (the first one does, the others wait).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
+import sys
+from typing import Any
 
-from granian import Granian
-from granian.constants import Interfaces, RuntimeModes
+from granian.constants import Interfaces
 
-from llmos.infra.settings import get_settings
+from llmos.infra.settings import Settings, get_settings
+from llmos.infra.web.ports import port_problem
 
 
 def main() -> None:
@@ -19,18 +25,55 @@ def main() -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if problem := port_problem(settings.host, settings.port):
+        sys.exit(problem)
+    if settings.web_workers == 1:
+        sys.exit(0 if asyncio.run(_serve_here(settings)) else 1)
+    _serve_with_workers(settings)
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "factory": True,
+        "interface": Interfaces.ASGI,
+        "address": settings.host,
+        "port": settings.port,
+        "backpressure": 1024,
+        "log_access": False,
+        "websockets": False,
+    }
+
+
+async def _serve_here(settings: Settings) -> bool:
+    """Serve until told to stop; False when the server ended of itself."""
+    from granian.server.embed import Server
+
+    from llmos.app.asgi import create_app
+
+    server: Any = Server(create_app, **_options(settings))
+    told: list[bool] = []
+
+    def stop() -> None:
+        told.append(True)
+        server.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    await server.serve()
+    return bool(told)
+
+
+def _serve_with_workers(settings: Settings) -> None:
+    from granian import Granian
+    from granian.constants import RuntimeModes
+
     Granian(
         "llmos.app.asgi:create_app",
-        factory=True,
-        interface=Interfaces.ASGI,
-        address=settings.host,
-        port=settings.port,
         workers=settings.web_workers,
         # One Rust thread beside Python's: measured a third faster on ranges (docs/lab/LOG.md).
         runtime_mode=RuntimeModes.st,
-        backpressure=1024,
-        log_access=False,
-        websockets=False,
+        **_options(settings),
     ).serve()
 
 

@@ -7,7 +7,8 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from llmos.core.errors import BadRequest, LlmosError, TooLarge, Unprocessable
 
 IDLE_TIMEOUT_S = 300.0
 _BATCH_BYTES = 1024 * 1024
-_MAX_PENDING_BYTES = 4 * _BATCH_BYTES
+_MAX_PENDING_BYTES = 8 * _BATCH_BYTES
 _SYNC_EVERY_BYTES = 64 * 1024 * 1024
 _MAX_VECTOR = 512  # half of what Linux takes in one call
 
@@ -92,8 +93,70 @@ def _wrong_length(got_bytes: int, expected_bytes: int) -> Unprocessable:
     return Unprocessable(f"The body is {got_bytes} bytes long; exactly {expected_bytes} were announced.")
 
 
+class _Lane:
+    """Handles batches in order in a thread of the pool, which it holds only while there is work.
+
+    The lanes of one body run apart: hashing, which is the slowest, never waits for the disk.
+    """
+
+    def __init__(self, handle: Callable[[list[bytes]], None]) -> None:
+        self._handle = handle
+        self._batches: deque[tuple[list[bytes], int]] = deque()
+        self._pushed_bytes = 0  # counted by the event loop alone
+        self._done_bytes = 0  # counted by the thread alone
+        self._job: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._has_room = asyncio.Event()
+
+    def push(self, batch: list[bytes], count: int) -> None:
+        self._pushed_bytes += count
+        self._batches.append((batch, count))
+        if self._job is None or self._check_job():
+            self._start()
+
+    def _check_job(self) -> bool:
+        """Whether the thread has left; raises what it failed with."""
+        if self._job is None or not self._job.done():
+            return False
+        self._job.result()
+        return True
+
+    def _start(self) -> None:
+        self._job = _in_thread(self._drain)
+        self._job.add_done_callback(self._go_on)
+
+    def _go_on(self, job: asyncio.Future[None]) -> None:
+        self._has_room.set()
+        # A batch may have come after the thread looked for the last time.
+        if self._batches and not job.cancelled() and job.exception() is None:
+            self._start()
+
+    def _drain(self) -> None:
+        while self._batches:
+            batch, count = self._batches.popleft()
+            self._handle(batch)
+            self._done_bytes += count
+            if self._is_low():
+                self._loop.call_soon_threadsafe(self._has_room.set)
+
+    def _is_low(self) -> bool:
+        return self._pushed_bytes - self._done_bytes < _MAX_PENDING_BYTES // 2
+
+    async def wait_for_room(self) -> None:
+        """Return when little waits here; raise what the thread failed with."""
+        if self._pushed_bytes - self._done_bytes >= _MAX_PENDING_BYTES:
+            self._has_room.clear()
+            if not self._check_job() and not self._is_low():
+                await self._has_room.wait()
+        self._check_job()
+
+    async def settle(self) -> None:
+        while self._job is not None and (self._batches or not self._job.done()):
+            await self._job
+
+
 class _Sink:
-    """Writes and hashes, each in a thread, while the event loop receives the next pieces."""
+    """Writes and hashes, each in a lane, while the event loop receives the next pieces."""
 
     def __init__(self, fd: int, offset: int) -> None:
         self._fd = fd
@@ -102,24 +165,22 @@ class _Sink:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._unsynced_bytes = 0
-        self._work: list[asyncio.Future[None]] = []
+        self._lanes = (_Lane(self._digest), _Lane(self._write))
         self._sync: asyncio.Future[None] | None = None
 
     async def add(self, piece: bytes) -> None:
         self._pending.append(piece)
         self._pending_bytes += len(piece)
-        if self._pending_bytes < _BATCH_BYTES:
-            return
-        is_idle = all(future.done() for future in self._work)
-        if is_idle or self._pending_bytes >= _MAX_PENDING_BYTES:
-            await self._start()
+        if self._pending_bytes >= _BATCH_BYTES:
+            self._push()
+            for lane in self._lanes:
+                await lane.wait_for_room()
 
-    async def _start(self) -> None:
-        for future in self._work:
-            await future
+    def _push(self) -> None:
         batch, count = self._pending, self._pending_bytes
         self._pending, self._pending_bytes = [], 0
-        self._work = [_in_thread(self._digest, batch), _in_thread(self._write, batch)]
+        for lane in self._lanes:
+            lane.push(batch, count)
         self._unsynced_bytes += count
         # Writing back early leaves little for the final fsync to wait for.
         if self._unsynced_bytes >= _SYNC_EVERY_BYTES and (self._sync is None or self._sync.done()):
@@ -142,16 +203,22 @@ class _Sink:
                 rest = rest[written:]
 
     async def finish(self) -> str:
-        await self._start()
+        self._push()
         await self.settle()
         await _in_thread(os.fsync, self._fd)
         return self._hash.hexdigest()
 
     async def settle(self) -> None:
         """Wait for what is under way: the descriptor must not be closed under a thread."""
-        for future in (*self._work, self._sync):
-            if future is not None:
-                await future
+        failures = []
+        for work in (*(lane.settle() for lane in self._lanes), self._sync):
+            if work is not None:
+                try:
+                    await work
+                except OSError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
 
 
 def _in_thread(fn: Any, *args: Any) -> asyncio.Future[None]:
