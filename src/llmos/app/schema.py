@@ -55,6 +55,9 @@ def ensure_schema(rt: Runtime) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PG_LOCK})
         if _current_revision(connection) != SCHEMA_REVISION:
             _migrate(connection)
+    from llmos.features.discussions.categories import ensure_categories
+
+    ensure_categories(rt)
 
 
 def _current_revision(connection: Connection) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import pygit2
@@ -41,8 +41,43 @@ class RefUpdate:
     new_oid: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedPull:
+    """A pull request whose `refs/pr/<num>` is about to be created."""
+
+    num: int
+    base_ref: str
+    base_oid: str | None
+    head_oid: str
+    title: str
+    description: str
+    is_draft: bool
+
+
+Record = Callable[[Session, Repo], None]
+# Filled by `discussions`: threads are rows of the same transaction as the refs they speak of.
+# Each of the first is called within it; it may refuse, and then nothing happened.
+pull_opened: list[Callable[[Session, Actor, Repo, OpenedPull], None]] = []
+# Each of these looks at refs that move before the transaction begins (reading git is slow) and
+# returns what to record within it, if anything.
+refs_moving: list[Callable[[Runtime, Actor, Repo, Sequence[RefUpdate]], Record | None]] = []
+
+
+def _records(rt: Runtime, actor: Actor, repo: Repo, updates: Sequence[RefUpdate]) -> list[Record]:
+    made = [listener(rt, actor, repo, updates) for listener in refs_moving]
+    return [record for record in made if record is not None]
+
+
+def take_thread_num(db: Session, repo_id: int) -> int:
+    """The next number of the repository's threads; others wait for it until this transaction ends."""
+    repo = _locked_repo(db, repo_id)
+    repo.next_thread_num += 1
+    db.flush()
+    return repo.next_thread_num - 1
+
+
 def _locked_repo(db: Session, repo_id: int) -> Repo:
-    repo = db.get(Repo, repo_id, with_for_update={"of": Repo})
+    repo = db.get(Repo, repo_id, with_for_update={"of": Repo}, populate_existing=True)
     if repo is None:
         raise RepoNotFound(lazy("Repository Not Found: it was deleted meanwhile."))
     return repo
@@ -79,6 +114,7 @@ def record_push(rt: Runtime, actor: Actor, repo_id: int, updates: Sequence[RefUp
     path = git_path(rt, repo)
     head_ref = _head_ref(open_repo(path))
     moved_head = any(update.ref == head_ref for update in updates)
+    records = _records(rt, actor, repo, updates)
     while True:
         # Reading weights and cards is slow; the write lock is only taken for the result.
         commit = head_commit(rt, repo)
@@ -90,14 +126,24 @@ def record_push(rt: Runtime, actor: Actor, repo_id: int, updates: Sequence[RefUp
             if facts is not None:
                 store_facts(db, row, facts)
             _note(db, actor, row, updates)
+            for record in records:
+                record(db, row)
         return
 
 
-def move_refs(rt: Runtime, actor: Actor, repo_id: int, updates: Sequence[RefUpdate]) -> None:
+def move_refs(
+    rt: Runtime,
+    actor: Actor,
+    repo_id: int,
+    updates: Sequence[RefUpdate],
+    *,
+    also: Record | None = None,
+) -> None:
     """Move refs by compare-and-swap just before COMMIT, with rows, news and index; all or nothing.
 
-    Every object the refs point to is durable already. Raises RefConflict where a ref is no
-    longer at `old_oid`; then nothing changed.
+    Every object the refs point to is durable already. `also` records more in the same
+    transaction, and may refuse. Raises RefConflict where a ref is no longer at `old_oid`; then
+    nothing changed.
     """
     repo = _read_repo(rt, repo_id)
     path = git_path(rt, repo)
@@ -105,11 +151,16 @@ def move_refs(rt: Runtime, actor: Actor, repo_id: int, updates: Sequence[RefUpda
     head_ref = _head_ref(git_repo)
     new_heads = [update.new_oid for update in updates if update.ref == head_ref]
     facts = read_head_facts(rt, repo.repo_type, path, new_heads[-1]) if new_heads else None
+    records = _records(rt, actor, repo, updates)
+    if also is not None:
+        records.append(also)
     with rt.database.writing() as db:
         row = _locked_repo(db, repo_id)
         if facts is not None:
             store_facts(db, row, facts)
         _note(db, actor, row, updates)
+        for record in records:
+            record(db, row)
         db.flush()
         update_refs(git_repo, [git_refs.RefUpdate(item.ref, item.new_oid, item.old_oid) for item in updates])
 
@@ -124,16 +175,16 @@ def open_pull(
     head_oid: str,
     title: str,
     description: str,
+    is_draft: bool = False,
 ) -> int:
     """Allocate a thread number, create `refs/pr/<number>` at `head_oid`, and tell; the number."""
     with rt.database.writing() as db:
+        num = take_thread_num(db, repo_id)
         repo = _locked_repo(db, repo_id)
         git_repo = open_repo(git_path(rt, repo))
-        num = repo.next_thread_num
         # A database restored from an older copy may know fewer threads than git does.
         while read_ref(git_repo, f"{PULL_PREFIX}{num}") is not None:
-            num += 1
-        repo.next_thread_num = num + 1
+            num = take_thread_num(db, repo_id)
         ref = f"{PULL_PREFIX}{num}"
         db.add(
             PullRef(repo_id=repo.id, num=num, author_id=actor.user_id, base_ref=base_ref, base_oid=base_oid)
@@ -149,6 +200,9 @@ def open_pull(
             "head_oid": head_oid,
         }
         emit(db, PULL_OPENED, payload)
+        opened = OpenedPull(num, base_ref, base_oid, head_oid, title, description, is_draft)
+        for record in pull_opened:
+            record(db, actor, repo, opened)
         _note(db, actor, repo, [RefUpdate(ref, None, head_oid)])
         db.flush()
         update_ref(git_repo, ref, head_oid, None)
@@ -184,11 +238,16 @@ def reconcile(rt: Runtime) -> int:
 __all__ = [
     "PULL_OPENED",
     "REPO_PUSHED",
+    "OpenedPull",
+    "Record",
     "RefConflict",
     "RefUpdate",
     "can_push_pull",
     "move_refs",
     "open_pull",
+    "pull_opened",
     "reconcile",
     "record_push",
+    "refs_moving",
+    "take_thread_num",
 ]

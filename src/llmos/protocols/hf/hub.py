@@ -8,6 +8,7 @@ from llmos.infra.web.routing import add_router
 from llmos.protocols.hf import (
     access,
     collections,
+    discussions,
     info,
     likes,
     lists,
@@ -15,6 +16,7 @@ from llmos.protocols.hf import (
     not_built,
     repos,
     settings,
+    uploads,
     validate,
     webhooks,
 )
@@ -22,7 +24,19 @@ from llmos.protocols.hf import (
 
 def add_hub_routes(app: FastAPI) -> None:
     """Routes with a meaning of their own, fixed addresses first."""
-    for module in (repos, settings, likes, collections, access, validate, webhooks, meta, lists):
+    for module in (
+        repos,
+        settings,
+        likes,
+        discussions,
+        uploads,
+        collections,
+        access,
+        validate,
+        webhooks,
+        meta,
+        lists,
+    ):
         add_router(app, module.router)
 
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter
 
 from llmos.core.errors import NotBuilt, NotFound
 from llmos.features.auth.edge import ActorDep
-from llmos.protocols.hf.target import REPO_API
 
 router = APIRouter(tags=["not built"], include_in_schema=False)
 
