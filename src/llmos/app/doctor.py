@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from llmos.app.install_lab import read_progress
 from llmos.infra.runtime import Runtime
@@ -45,6 +46,7 @@ def examine(rt: Runtime) -> list[Finding]:
         _check_secrets,
         _check_sandbox,
         _check_training,
+        _check_conversion,
     ]
     return [finding for check in checks for finding in check(rt)]
 
@@ -159,6 +161,29 @@ def _check_sandbox(_rt: Runtime) -> Iterator[Finding]:
         )
     else:
         yield Finding("sandbox", "ok", "bubblewrap works")
+
+
+def _check_conversion(rt: Runtime) -> Iterator[Finding]:
+    """LFS uploads on their way into chunks."""
+    from llmos.features.repos.xet_conversion import count_due
+    from llmos.features.storage.xet.convert import can_convert
+    from llmos.features.storage.xet.convert_state import MAX_ATTEMPTS, sum_states
+
+    try:
+        with rt.database.reading() as db:
+            waiting, waiting_bytes = count_due(db, rt)
+            states = {item.state: item.object_count for item in sum_states(db)}
+    except SQLAlchemyError:
+        return  # the check of the database has said what is wrong
+    why_not = can_convert(rt)
+    detail = f"off: {why_not}" if why_not else f"{waiting} waiting ({waiting_bytes / GIB:.1f} GiB)"
+    failed = states.pop("failed", 0)
+    detail = ", ".join([detail, *(f"{count} {state}" for state, count in sorted(states.items()))])
+    if failed:
+        mend = f"See the worker's log; each is tried {MAX_ATTEMPTS} times and stays as it is."
+        yield Finding("LFS to chunks", "warn", f"{detail}, {failed} failed", mend)
+    else:
+        yield Finding("LFS to chunks", "ok", detail)
 
 
 def _check_training(rt: Runtime) -> Iterator[Finding]:

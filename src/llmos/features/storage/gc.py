@@ -16,6 +16,7 @@ from llmos.core import clock
 from llmos.features.storage.models import LfsObject, MultipartUpload
 from llmos.features.storage.multipart import drop_expired_uploads
 from llmos.features.storage.objects import lock_object, object_key
+from llmos.features.storage.xet.convert_state import remove_retired
 from llmos.features.storage.xet.models import XetConversion
 from llmos.infra.runtime import Runtime
 
@@ -97,6 +98,8 @@ def _is_known(db: Session, oid: str) -> bool:
 def collect(rt: Runtime, plan: GcPlan, references: References) -> GcResult:
     """Carry out a plan, one short transaction per object, and clean the temporary folder.
 
+    Also removes the plain bytes of objects whose readers have moved to chunks.
+
     Safe beside uploads and claims: each object is checked again under its lock, and its bytes
     go before its row does, so a crash leaves at most a row that the next run removes.
     """
@@ -108,7 +111,7 @@ def collect(rt: Runtime, plan: GcPlan, references: References) -> GcResult:
         stray_count=strays,
         upload_count=uploads,
         tmp_count=clean_tmp(rt),
-        size_bytes=sum(size or 0 for size in removed),
+        size_bytes=sum(size or 0 for size in removed) + remove_retired(rt),
     )
 
 
