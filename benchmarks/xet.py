@@ -100,7 +100,10 @@ def change(bench: Bench) -> Iterator[Row]:
         same = sender.through(relay.url)
         same.upload(repo, path)
         _change_in_place(path)
-        for label, limit in ((f"1 % changed, in {_regions()} places", 0.03), ("100 bytes put in front", 0.01)):
+        for label, limit in (
+            (f"1 % changed, in {_regions()} places", 0.03),
+            ("100 bytes put in front", 0.01),
+        ):
             if limit == 0.01:
                 _put_in_front(path)
             relay.sent.clear()
@@ -173,7 +176,7 @@ def _fine_tune(path: Path, number: int, size_bytes: int) -> tuple[int, int]:
 
 
 def download(bench: Bench) -> Iterator[Row]:
-    """The packed ranges of a file as clients fetch them, beside nginx and the same ranges of the same files."""
+    """Packed ranges of a file as clients fetch them, beside nginx and the same ranges of the same files."""
     path = bf16_file(bench.scratch / "down.bin", SIZE, seed=3)
     repo = create_repo(bench, "ada/down")
     client(bench, "down").upload(repo, path)

@@ -67,7 +67,9 @@ class Client:
     def hash_seconds(self, path: Path) -> float:
         """Wall seconds of the client's own chunking and hashing of a file, and nothing else."""
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", _HASH, str(path)], env=self.env, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", _HASH, str(path)], env=self.env, check=True, capture_output=True
+        )
         return time.perf_counter() - started
 
     def through(self, url: str) -> Client:

@@ -188,9 +188,14 @@ def used_bytes(db: Session, namespace_id: int) -> int:
     return claimed + sum(used_by(db, namespace_id) for used_by in _other_storage)
 
 
+def quota_bytes(settings: Settings, namespace: Namespace) -> int:
+    """What the namespace may store in all; 0 without a limit."""
+    return settings.default_quota_bytes if namespace.quota_bytes is None else namespace.quota_bytes
+
+
 def room_bytes(db: Session, settings: Settings, namespace: Namespace) -> int | None:
     """How much the namespace may still store; None without a limit, never below 0."""
-    quota = settings.default_quota_bytes if namespace.quota_bytes is None else namespace.quota_bytes
+    quota = quota_bytes(settings, namespace)
     if not quota:
         return None
     return max(quota - used_bytes(db, namespace.id), 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import BadRequest
@@ -17,10 +17,12 @@ from llmos.features.accounts import audit
 from llmos.features.accounts.actor import Actor
 from llmos.features.repos.cursors import cursor_text, cursor_time
 from llmos.features.repos.indexing import index_head
+from llmos.features.repos.lfs_removal import remove_claims
 from llmos.features.repos.lifecycle import event_payload
 from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.repos.places import git_path
 from llmos.features.repos.policy import check_admin, check_content, check_write
+from llmos.features.repos.storage_places import read_places
 from llmos.infra.db.upsert import insert_missing
 from llmos.infra.git.lfs_objects import drop_objects, locate_objects
 from llmos.infra.git.repository import open_repo
@@ -90,8 +92,9 @@ def delete_lfs_files(
 
     With `rewrite_history` their pointers leave every commit of every ref, which changes commit
     ids; without it the pointers stay and lead nowhere. The bytes themselves go when no other
-    repository uses them. Opens its own transaction, after the git work. Raises Forbidden unless
-    the actor may administer.
+    repository uses them and the grace of garbage collection is over; until then
+    `restore_lfs_files` brings them back. Opens its own transaction, after the git work. Raises
+    Forbidden unless the actor may administer.
     """
     check_admin(actor, repo)
     if len(oids) > MAX_DELETIONS:
@@ -104,11 +107,11 @@ def delete_lfs_files(
         )
     if not all(isinstance(oid, str) and _OID.match(oid) for oid in oids):
         raise BadRequest(lazy("deletions.sha must hold SHA-256 ids of 64 lower-case hex characters."))
+    paths = {oid: trace.path for oid, trace in read_places(rt, repo).objects.items()}
     if rewrite_history:
         drop_objects(open_repo(git_path(rt, repo)), oids)
-    removed = delete(RepoLfsClaim).where(RepoLfsClaim.repo_id == repo.id, RepoLfsClaim.oid.in_(oids))
     with rt.database.writing() as db:
-        count: int = db.execute(removed).rowcount  # type: ignore[attr-defined]  # results of DML have it
+        count = remove_claims(db, rt.settings, actor, repo, oids, paths)
         audit.record(db, actor, "repo.lfs_delete", repo.key, count=count, rewrite_history=rewrite_history)
         emit(db, "RepoRewritten", event_payload(actor, repo) | {"oids": list(oids)})
         row = db.get(Repo, repo.id)

@@ -57,7 +57,7 @@ class Frame:
 def repo_frame(
     db: Session, rt: Runtime, actor: Actor, repo: Repo, locale: Locale, current: str = ""
 ) -> Frame:
-    """The frame of a page; `current` is card, files, history or settings."""
+    """The frame of a page; `current` is card, files, history, settings or storage."""
     may_admin = can_admin(actor, repo)
     main = default_branch(open_repo(git_path(rt, repo)))
     return Frame(
@@ -78,11 +78,11 @@ def repo_frame(
         can_admin=may_admin,
         main=main,
         tags=repo_tags(repo, locale),
-        tabs=_tabs(repo, main, locale, current, may_admin),
+        tabs=_tabs(repo, main, locale, current, may_admin, can_write(actor, repo)),
     )
 
 
-def _tabs(repo: Repo, main: str, locale: Locale, current: str, may_admin: bool) -> list[Tab]:
+def _tabs(repo: Repo, main: str, locale: Locale, current: str, may_admin: bool, may_write: bool) -> list[Tab]:
     _ = translator(locale).gettext
     href = repo_href(repo)
     rev = main.replace("/", "%2F")
@@ -92,7 +92,11 @@ def _tabs(repo: Repo, main: str, locale: Locale, current: str, may_admin: bool) 
         Tab(_("History"), f"{href}/commits/{rev}", "history", is_current=current == "history"),
     ]
     if may_admin:
-        tabs.append(Tab(_("Settings"), f"{href}/settings", "settings", is_current=current == "settings"))
+        is_here = current in ("settings", "storage")
+        tabs.append(Tab(_("Settings"), f"{href}/settings", "settings", is_current=is_here))
+    elif may_write:
+        is_here = current == "storage"
+        tabs.append(Tab(_("Storage"), f"{href}/settings/storage", "hard-drive", is_current=is_here))
     return tabs
 
 

@@ -18,13 +18,15 @@ from llmos.features.repos.pages import (
     repo,
     search,
     settings,
+    storage,
+    storage_namespace,
     upload,
 )
 from llmos.features.repos.pages.routes import TYPE_ORDER, add_page
 from llmos.infra.web.routing import add_router
 
 _GET = ["GET", "HEAD"]
-_MODULES = (repo, files, blob, history, branches, edit, upload, settings)
+_MODULES = (repo, files, blob, history, branches, edit, upload, settings, storage)
 
 
 def add_repo_pages(app: FastAPI) -> None:
@@ -41,6 +43,7 @@ def add_repo_pages(app: FastAPI) -> None:
         add_page(router, new.NEW_HREFS[kind], new.make_post_new(kind), ["POST"])
     add_page(router, "/{ns:seg}", profile.profile_page, _GET)
     add_page(router, "/{ns:seg}/-/deleted", profile.deleted_page, _GET)
+    add_page(router, "/{ns:seg}/-/storage", storage_namespace.namespace_storage_page, _GET)
     add_page(router, "/{ns:seg}/-/deleted", profile.post_restore, ["POST"])
     for kind in TYPE_ORDER:
         for module in _MODULES:
