@@ -13,7 +13,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.discussions import events
 from llmos.features.discussions.events import tell
 from llmos.features.discussions.models import Comment, CommentVersion, Reaction, Thread
-from llmos.features.discussions.policy import can_edit, can_moderate, check_can_comment
+from llmos.features.discussions.policy import can_edit, can_moderate, check_can_comment, screen_text
 from llmos.features.discussions.texts import check_text
 from llmos.infra.db.upsert import insert_missing
 from llmos.infra.i18n import lazy
@@ -48,6 +48,7 @@ def add_comment(
     threads, blocked people, tokens that may not (403), visitors (401)."""
     check_can_comment(db, actor, thread)
     text = check_text(text)
+    screen_text(db, actor, thread, text)
     if reply_to is not None and reply_to.thread_id != thread.id:
         raise BadRequest(lazy("A reply must answer a comment of the same thread."))
     if place is not None:
@@ -137,6 +138,7 @@ def edit_comment(
         )
     if text == comment.text:
         return comment
+    screen_text(db, actor, thread, text, is_new=False)
     db.add(
         CommentVersion(
             comment_id=comment.id,

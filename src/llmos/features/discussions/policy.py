@@ -26,6 +26,9 @@ from llmos.infra.i18n import lazy
 # blocked by the repository, too new), or None. The place is a thread, or where one would open.
 Place = Thread | Repo | Category
 blocked: list[Callable[[Session, Actor, Place], str | None]] = []
+# Filled by `moderation`: each says why this text may not be posted there by this person (too many
+# links of a newcomer, too much at once, the same text again), or None. `is_new` is False for edits.
+screens: list[Callable[[Session, Actor, Place, str, bool], str | None]] = []
 # Filled by features above: whether this person keeps order in the forum beside the admins.
 forum_keepers: list[Callable[[Session, Actor, Thread], bool]] = []
 
@@ -115,8 +118,17 @@ def _check_not_blocked(db: Session, actor: Actor, place: Place) -> None:
             raise Forbidden(reason, code="Blocked")
 
 
+def screen_text(db: Session, actor: Actor, place: Place, text: str, *, is_new: bool = True) -> None:
+    """Forbidden when a filter for spam refuses the text."""
+    for reason_of in screens:
+        reason = reason_of(db, actor, place, text, is_new)
+        if reason is not None:
+            raise Forbidden(reason, code="Screened")
+
+
 def _check_credential(actor: Actor, repo: Repo | None) -> None:
     actor.require_user()
+    actor.check_not_suspended()
     if not _allows(actor, repo):
         raise Forbidden(
             lazy("This token may not write in discussions: use one with the 'write' role or with the "

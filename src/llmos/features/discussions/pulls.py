@@ -20,7 +20,7 @@ from llmos.features.discussions.models import (
     PullRequest,
     Thread,
 )
-from llmos.features.discussions.policy import access_thread, check_can_open
+from llmos.features.discussions.policy import access_thread, check_can_open, screen_text
 from llmos.features.discussions.pull_state import list_pull_commits
 from llmos.features.discussions.texts import check_text, check_title, closing_numbers, shorten_title
 from llmos.features.discussions.threads import close_named, insert_thread
@@ -61,6 +61,7 @@ def create_pull(
         repo = db.get(Repo, repo_id)
         assert repo is not None
         check_can_open(db, actor, repo)
+        screen_text(db, actor, repo, f"{title}\n{description}")
         check_content(db, actor, repo)
     git_repo = open_git(rt, repo)
     ref = BRANCH_PREFIX + (check_branch_name(base) if base else default_branch(git_repo))

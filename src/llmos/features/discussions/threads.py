@@ -33,6 +33,7 @@ from llmos.features.discussions.policy import (
     check_can_moderate,
     check_can_open,
     check_can_open_topic,
+    screen_text,
 )
 from llmos.features.discussions.texts import check_text, check_title
 from llmos.features.repos.models import Repo
@@ -51,6 +52,7 @@ def open_thread(db: Session, actor: Actor, repo: Repo, title: str, text: str) ->
     """
     check_can_open(db, actor, repo)
     title, text = check_title(title), check_text(text, "description")
+    screen_text(db, actor, repo, f"{title}\n{text}")
     thread = Thread(kind=DISCUSSION, repo_id=repo.id, repo=repo, num=take_thread_num(db, repo.id))
     return insert_thread(db, actor, thread, title, text)
 
@@ -61,6 +63,7 @@ def open_topic(
     """Open a topic of the forum; its `num` is its id. Refuses as `open_thread`, and bad tags."""
     check_can_open_topic(db, actor, category)
     title, text = check_title(title), check_text(text, "text")
+    screen_text(db, actor, category, f"{title}\n{text}")
     thread = Thread(kind=TOPIC, category_id=category.id, category=category)
     insert_thread(db, actor, thread, title, text)
     thread.num = thread.id
