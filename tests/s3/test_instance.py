@@ -14,6 +14,7 @@ import pytest
 from kit.programs import client_env, run, run_python
 from kit.server import LiveServer
 from s3.conftest import S3
+from xet_contract.relay import relaying
 
 MIB = 1024 * 1024
 _numbers = itertools.count(1)
@@ -119,6 +120,19 @@ def test_downloads_go_straight_to_the_bucket(s3: S3, presigning: LiveServer, tmp
     home.mkdir()
     env = client_env(presigning, home, HF_HUB_DISABLE_XET="1")
     assert run_python(_DOWNLOAD, env, repo, "weights.bin") == result["sha256"]
+
+
+def test_the_client_puts_chunks_straight_into_the_bucket(
+    s3: S3, presigning: LiveServer, tmp_path: Path
+) -> None:
+    data = noise(70 * MIB, seed=5)
+    with relaying(presigning.port) as relay:
+        _, result = round_trip(presigning, tmp_path, data, HF_ENDPOINT=relay.url)
+    assert result == {"same": True, "sha256": hashlib.sha256(data).hexdigest()}
+    assert relay.seen["xorb-grants"] >= 2
+    assert relay.seen["xorbs"] == 0, "no chunk passed through the server"
+    assert s3.keys("signed/xorbs/")
+    assert not s3.keys("signed/incoming/")
 
 
 def test_garbage_is_collected_from_the_bucket(s3: S3, s3_instance: LiveServer, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.security.ratelimit import RateLimit
 from llmos.infra.settings import Settings, get_settings
+from llmos.infra.web.cors import CrossOrigin
 from llmos.infra.web.proxies import TrustedProxies
 from llmos.infra.web.routing import RawPath
 from llmos.protocols.hf.resolve import FilesFirst
@@ -60,7 +61,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
             return render_error(request, error)
 
         inner = RateLimit(inner, rt.settings, refuse, SESSION_COOKIE)
-    return RequestEdge(TrustedProxies(inner, rt.settings.trusted_proxies))
+    edge = RequestEdge(TrustedProxies(inner, rt.settings.trusted_proxies))
+    return CrossOrigin(edge, frozenset(rt.settings.cors_origins.replace(",", " ").split()))
 
 
 def build_api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

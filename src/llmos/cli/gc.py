@@ -11,13 +11,20 @@ from llmos.cli.context import json_option, open_cli_runtime, print_json, refusal
 @click.option(
     "--delete", "really", is_flag=True, help="Remove what the dry run lists; without it nothing changes."
 )
+@click.option("--undo", is_flag=True, help="Keep all chunks marked for removal; their grace starts anew.")
 @json_option
 @refusals_as_messages
-def command(really: bool, as_json: bool) -> None:
+def command(really: bool, undo: bool, as_json: bool) -> None:
     """List (or, with --delete, remove) large objects unused for longer than LLMOS_GC_GRACE_DAYS.
 
-    Safe while the server runs: each object is checked again under its lock.
+    Safe while the server runs: each object is checked again under its lock. Chunks are marked by one
+    run and removed by a run at least a day later; until then --undo keeps them.
     """
+    if undo and really:
+        raise click.UsageError("--undo and --delete contradict each other: give one of them.")
+    if undo:
+        _undo(as_json)
+        return
     from llmos.features.buckets.references import referenced_files
     from llmos.features.repos.claims import referenced_oids
     from llmos.features.repos.lifecycle import purge_deleted_repos
@@ -62,3 +69,14 @@ def command(really: bool, as_json: bool) -> None:
     )
     if not really and (plan.oids or plan.stray_keys or xet.files or xet.marked or xet.removed):
         click.echo("Run `llmos gc --delete` to do it.")
+
+
+def _undo(as_json: bool) -> None:
+    from llmos.features.storage.xet.gc import undo_xet_gc
+
+    with open_cli_runtime() as rt:
+        xorb_count, file_count = undo_xet_gc(rt)
+    if as_json:
+        print_json({"xet_kept": xorb_count, "xet_files_kept": file_count})
+    else:
+        click.echo(f"{xorb_count} Xet objects and {file_count} files stay; their grace starts anew.")

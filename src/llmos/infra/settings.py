@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     web_workers: int = Field(1, ge=1, le=64, description="Number of web processes.")
     threads: int = Field(16, ge=2, le=256, description="Threads for database and git work per web process.")
 
+    cors_origins: str = Field(
+        "",
+        description="Origins (https://name, separated by commas) whose pages may read public content here "
+        "without a token; * means all. Pages that send a token, or use a signed link, always may.",
+    )
+
     site_name: str = Field("LLMOS", description="Name shown in page titles.")
     signup: Literal["open", "invite", "closed"] = Field("open", description="Who may create an account.")
     default_locale: Literal["en", "zh"] = Field("en", description="Language when a visitor names none.")
@@ -55,7 +61,9 @@ class Settings(BaseSettings):
     storage_secret_key: str | None = Field(None, description="Secret key of the object store.")
     storage_region: str = Field("us-east-1", description="Region of the object store.")
     storage_presign: bool = Field(
-        False, description="Answer downloads of large files with links straight to the object store."
+        False,
+        description="Send clients straight to the object store for large files, down and up; it must be "
+        "reachable from where they are.",
     )
 
     regular_file_limit_bytes: int = Field(
@@ -87,6 +95,11 @@ class Settings(BaseSettings):
         7, ge=0, description="Days the plain object is kept, so that a conversion can be undone."
     )
     default_quota_bytes: int = Field(0, ge=0, description="Storage each namespace may use; 0 means no limit.")
+    hot_cache_bytes: int = Field(
+        10 * GIB,
+        ge=0,
+        description="Room for raw copies of large files that were downloaded lately; 0 keeps none.",
+    )
     gc_grace_days: int = Field(
         30, ge=22, description="Days an unreferenced object is kept; clients cache for 21 days."
     )

@@ -32,7 +32,8 @@ def actor_for_user(db: Session, user: User, **credential: Any) -> Actor:
     Admin rights come only with a session or a full 'write' token.
     """
     rows = db.execute(select(Membership.org_id, Membership.role).where(Membership.user_id == user.id))
-    may_administrate = credential.get("token_role") in (None, "write")
+    is_suspended = user.is_sanctioned("suspend", "ban")
+    may_administrate = credential.get("token_role") in (None, "write") and not is_suspended
     return Actor(
         user_id=user.id,
         name=user.name,
@@ -43,27 +44,34 @@ def actor_for_user(db: Session, user: User, **credential: Any) -> Actor:
         locale=user.locale,
         theme=user.theme,
         avatar_url=avatar_url(user.namespace),
+        is_suspended=is_suspended,
         **credential,
     )
 
 
 def actor_for_token(db: Session, token: str, *, ip: str | None = None) -> Actor:
-    """Raises Unauthenticated when the token is unknown, revoked, expired or its owner disabled."""
+    """Raises Unauthenticated when the token is unknown, revoked, expired or its owner disabled or banned."""
     row = db.scalar(select(AccessToken).where(AccessToken.token_hash == hash_secret(token)))
     if row is None or row.revoked_at is not None or row.user.disabled_at is not None:
         raise _invalid()
     if row.expires_at is not None and row.expires_at <= clock.now():
         raise _invalid()
-    scopes = tuple(TokenScope(scope["target"].lower(), frozenset(scope["verbs"])) for scope in row.scopes)
+    if row.user.is_sanctioned("ban"):
+        raise _invalid()
     return actor_for_user(
         db,
         row.user,
         token_role=row.role,
         token_name=row.name,
         token_id=row.id,
-        scopes=scopes,
+        scopes=token_scopes(row),
         ip=ip,
     )
+
+
+def token_scopes(row: AccessToken) -> tuple[TokenScope, ...]:
+    """What a fine-grained token grants, as its row says."""
+    return tuple(TokenScope(scope["target"].lower(), frozenset(scope["verbs"])) for scope in row.scopes)
 
 
 def actor_for_session(db: Session, secret: str, *, ip: str | None = None) -> Actor:

@@ -16,16 +16,20 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import LlmosError, NotFound, RepoNotFound
-from llmos.features.repos.claims import check_room, claim, get_claims
+from llmos.features.repos.claims import check_room, claim, count_also, get_claims
 from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.storage.xet.digests import digest_file
 from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.shards import RegisteredFile
+from llmos.features.storage.xet.xorbs import pending_bytes
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.xet.errors import XetFormatError
 
 log = logging.getLogger(__name__)
+
+# What was sent and is in no file yet takes room like any file; else nobody would limit it.
+count_also(pending_bytes)
 
 INLINE_BYTES = 32 * 1024 * 1024
 _BATCH = 500

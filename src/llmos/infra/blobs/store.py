@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +54,9 @@ class ObjectStore(Protocol):
 
     def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
         """The bytes in pieces of at most 1 MiB. Raises FileNotFoundError."""
+
+    def copy(self, key: str, target: str) -> None:
+        """Store the same bytes under another key, too. Raises FileNotFoundError."""
 
     def delete(self, key: str) -> None:
         """Remove the object; quietly when it is not there."""
@@ -111,6 +115,14 @@ class FolderStore:
                 yield piece
         finally:
             os.close(fd)
+
+    def copy(self, key: str, target: str) -> None:
+        aside = self.tmp_root / f"c-{os.getpid()}-{os.urandom(8).hex()}"
+        try:
+            shutil.copyfile(self._path(key), aside)
+            publish_file(aside, self._path(target))
+        finally:
+            aside.unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -193,6 +205,10 @@ class RemoteStore:
                 yield bytes(piece)
         if start != end:
             raise FileNotFoundError(f"{key} is shorter than its record says")
+
+    def copy(self, key: str, target: str) -> None:
+        with _said_plainly():
+            obstore.copy(self._store, key, target)
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError), _said_plainly():

@@ -34,7 +34,7 @@ from llmos.protocols.hf.answers import (
 from llmos.protocols.hf.bucket_batch import parse_batch
 from llmos.protocols.hf.buckets import BUCKET_API
 from llmos.protocols.hf.xet_tokens import connection_answer
-from llmos.protocols.xet.tokens import XetAccess, connect
+from llmos.protocols.xet.tokens import Holder, XetAccess, connect
 
 router = APIRouter(tags=["buckets"])
 
@@ -122,7 +122,7 @@ def get_bucket_write_token(
     bucket = access_bucket(db, actor, namespace, name)
     check_write(actor, bucket)
     check_room(db, rt.settings, bucket.namespace, 1)
-    access = XetAccess(None, bucket.namespace_id, bucket.id)
+    access = XetAccess(None, bucket.namespace_id, bucket.id, Holder.of(actor))
     return connection_answer(connect(rt, base_url(request, rt.settings), access))
 
 
@@ -132,7 +132,8 @@ def get_bucket_read_token(
 ) -> Response:
     """A token to read the files of this bucket."""
     bucket = access_bucket(db, actor, namespace, name)
-    return connection_answer(connect(rt, base_url(request, rt.settings), XetAccess(None, None, bucket.id)))
+    access = XetAccess(None, None, bucket.id, Holder.of(actor))
+    return connection_answer(connect(rt, base_url(request, rt.settings), access))
 
 
 @router.api_route("/buckets/{namespace:seg}/{name:seg}/resolve/{path:rest}", methods=["GET", "HEAD"])

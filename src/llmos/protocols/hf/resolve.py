@@ -10,10 +10,11 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
+import orjson
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LlmosError, RangeNotSatisfiable
@@ -36,6 +37,7 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.web.files import Content, ContentResponse, content_disposition
 from llmos.infra.web.media import OCTETS, USER_FILE_HEADERS, safe_media_type
 from llmos.infra.web.urls import base_url
+from llmos.protocols.xet.tokens import cas_address
 
 _PATH = re.compile(
     r"/(?!buckets/)(?:(datasets|spaces|kernels)/)?([^/]+)(?:/([^/]+))?/(resolve|raw)/"
@@ -47,6 +49,7 @@ _TYPES = {None: RepoType.MODEL} | {kind.plural: kind for kind in RepoType}
 _CACHED_ANSWERS = 50_000
 
 INLINE_BYTES = 64 * 1024
+XET_INFO = "application/vnd.xet-fileinfo+json"
 
 _Headers = list[tuple[bytes, bytes]]
 _Key = tuple[str, str, str]  # object id, commit, raw path
@@ -140,6 +143,9 @@ class FilesFirst:
         if verb == "resolve":
             self._facts.put((facts.object_id, facts.commit_oid, raw_path), facts)
         is_large = facts.lfs is not None and verb == "resolve"
+        if facts.xet_hash is not None and verb == "resolve" and _wants_xet_info(request):
+            await _xet_info(request, rt, facts)(scope, receive, send)
+            return
         if is_large and _may_redirect(request, rt):
             link = await run_in_threadpool(_direct_link, rt, facts)
             if link is not None:
@@ -266,8 +272,39 @@ def _file_headers(request: Request, rt: Runtime, facts: FileFacts, *, is_raw: bo
     return headers
 
 
+def _wants_xet_info(request: Request) -> bool:
+    """Scripts in browsers say so; the hash of a file instead of its bytes, in one request."""
+    return request.method == "GET" and request.headers.get("accept", "").startswith(XET_INFO)
+
+
+def _xet_info(request: Request, rt: Runtime, facts: FileFacts) -> Response:
+    headers = _file_headers(request, rt, facts, is_raw=False) | {"ETag": f'"{facts.etag}"'}
+    host = base_url(request, rt.settings)
+    body = {
+        "hash": facts.xet_hash,
+        "size": facts.size_bytes,
+        "etag": f'"{facts.etag}"',
+        "refreshUrl": _xet_token_url(host, facts),
+        "reconstructionUrl": _reconstruction_url(rt, host, facts),
+        "casUrl": cas_address(rt, host),
+    }
+    # The same address gives the bytes to whoever asks otherwise.
+    headers |= {"Vary": "Accept", "Cache-Control": "no-store"}
+    return Response(orjson.dumps(body), 200, headers, media_type=XET_INFO)
+
+
 def _xet_headers(request: Request, rt: Runtime, facts: FileFacts) -> dict[str, str]:
     """Where to fetch the chunks of a file that has them (Xet protocol, download)."""
-    repo_api = f"{base_url(request, rt.settings)}/api/{facts.repo_type.plural}/{facts.repo_name}"
-    token_url = f"{repo_api}/xet-read-token/{facts.commit_oid}"
-    return {"X-Xet-Hash": facts.xet_hash or "", "Link": f'<{token_url}>; rel="xet-auth"'}
+    host = base_url(request, rt.settings)
+    links = f'<{_xet_token_url(host, facts)}>; rel="xet-auth", '
+    links += f'<{_reconstruction_url(rt, host, facts)}>; rel="xet-reconstruction-info"'
+    return {"X-Xet-Hash": facts.xet_hash or "", "Link": links}
+
+
+def _xet_token_url(host: str, facts: FileFacts) -> str:
+    return f"{host}/api/{facts.repo_type.plural}/{facts.repo_name}/xet-read-token/{facts.commit_oid}"
+
+
+def _reconstruction_url(rt: Runtime, host: str, facts: FileFacts) -> str:
+    # Scripts make version 2 of it themselves.
+    return f"{cas_address(rt, host)}/v1/reconstructions/{facts.xet_hash}"

@@ -18,6 +18,7 @@ _VERSIONS = ("/v1", "")
 _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", "/chunks/{prefix:seg}/{chunk_hash:seg}", downloads.get_chunk),
     ("POST", "/xorb-grants/{prefix:seg}/{xorb_hash:seg}", uploads.post_xorb_grant),
+    ("POST", "/xorb-commits/{prefix:seg}/{xorb_hash:seg}/grant/{grant_id:seg}", uploads.post_xorb_commit),
     ("POST", "/xorbs/{prefix:seg}/{xorb_hash:seg}", uploads.post_xorb),
     ("POST", "/shards", uploads.post_shard_v1),
     ("GET", "/reconstructions/{file_hash:seg}", downloads.get_reconstruction_v1),

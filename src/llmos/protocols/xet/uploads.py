@@ -12,9 +12,13 @@ from weakref import WeakKeyDictionary
 
 import orjson
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from llmos.core.errors import LlmosError, NotFound, TooLarge, Unavailable
+from llmos.core.errors import BadRequest, LlmosError, NotFound, TooLarge, Unavailable
+from llmos.features.accounts.models import Namespace
+from llmos.features.repos.claims import check_room
+from llmos.features.storage.xet.grants import commit_grant, offer_grant
 from llmos.features.storage.xet.shards import register_shard
 from llmos.features.storage.xet.xorbs import XorbUpload, offer_known
 from llmos.infra.runtime import Runtime
@@ -23,10 +27,12 @@ from llmos.infra.web.deps import RuntimeDep
 from llmos.infra.xet.chunks import MAX_XORB_BYTES
 from llmos.infra.xet.shard import MAX_SHARD_BYTES
 from llmos.protocols.xet.reach import give_files
-from llmos.protocols.xet.tokens import XetAccess, access_scope
+from llmos.protocols.xet.rights import access_scope
+from llmos.protocols.xet.tokens import XetAccess
 
 T = TypeVar("T")
 
+MAX_GRANT_BODY_BYTES = 4096
 MAX_UPLOADS = 16
 MAX_SHARDS = 2
 WAIT_S = 60.0
@@ -73,17 +79,20 @@ def _in(pool: ThreadPoolExecutor, fn: Callable[..., T], *args: Any) -> asyncio.F
     return asyncio.get_running_loop().run_in_executor(pool, fn, *args)
 
 
-def check_announced(request: Request, limit_bytes: int, what: str) -> None:
-    """TooLarge before a byte is read, where the length is announced."""
+def check_announced(request: Request, limit_bytes: int, what: str) -> int:
+    """The announced length, at least 1; TooLarge before a byte is read where it is too much."""
     announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit_bytes:
+    size_bytes = int(announced) if announced.isdecimal() and len(announced) < 30 else 1
+    if size_bytes > limit_bytes or len(announced) >= 30:
         raise TooLarge(f"{what} has at most {limit_bytes} bytes; {announced[:30]} were announced.")
+    return max(size_bytes, 1)
 
 
 async def post_xorb(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
     """Take one xorb; 200 once it is verified and durable."""
-    _, scope_id = access_scope(rt, request)
-    check_announced(request, MAX_XORB_BYTES, "A xorb")
+    _, scope_id = await run_in_threadpool(access_scope, rt, request)
+    announced_bytes = check_announced(request, MAX_XORB_BYTES, "A xorb")
+    await run_in_threadpool(_check_room, rt, scope_id, announced_bytes)
     async with _xorb_slots.taken():
         inserted = await _receive_xorb(rt, request, xorb_hash, scope_id)
     return Response(orjson.dumps({"was_inserted": inserted}), media_type="application/json")
@@ -116,17 +125,54 @@ async def _receive_xorb(rt: Runtime, request: Request, xorb_hash: str, scope_id:
                 await asyncio.wait({work})
 
 
-def post_xorb_grant(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
-    """200 if the namespace has this xorb, so that it need not be sent; else 404: send it here."""
-    _, scope_id = access_scope(rt, request)
-    if not offer_known(rt, xorb_hash, scope_id):
+async def post_xorb_grant(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
+    """200 if the namespace has this xorb, so that it need not be sent. 201 with a link to put it
+    straight into the object store; 404 where the store gives no links: post it here then."""
+    _, scope_id = await run_in_threadpool(access_scope, rt, request)
+    body = await read_body(request.receive, limit_bytes=MAX_GRANT_BODY_BYTES, what="The grant request")
+    if await run_in_threadpool(offer_known, rt, xorb_hash, scope_id):
+        return Response(b"{}", media_type="application/json")
+    await run_in_threadpool(_check_room, rt, scope_id, _granted_bytes(body))
+    grant = offer_grant(rt, xorb_hash, scope_id)
+    if grant is None:
         raise NotFound("No upload grants are given out: post the xorb to v1/xorbs.")
-    return Response(b"{}", media_type="application/json")
+    shown = {"id": grant.grant_id, "method": "PUT", "url": grant.url, "headers": {}}
+    return Response(orjson.dumps(shown), 201, media_type="application/json")
+
+
+def _granted_bytes(body: bytes) -> int:
+    """The size that a client wants to put; its checksum is not needed, as every chunk is hashed."""
+    try:
+        asked = orjson.loads(body) if body else {}
+    except orjson.JSONDecodeError as error:
+        raise BadRequest("The grant request must be JSON: {length, checksum}.") from error
+    length = asked.get("length", 1) if isinstance(asked, dict) else None
+    if type(length) is not int or length < 1:
+        raise BadRequest("length: the size of the xorb in bytes, a positive integer.")
+    if length > MAX_XORB_BYTES:
+        raise TooLarge(f"length: a xorb has at most {MAX_XORB_BYTES} bytes.")
+    return length
+
+
+async def post_xorb_commit(request: Request, rt: RuntimeDep, xorb_hash: str, grant_id: str) -> Response:
+    """Check and keep what was put under a grant; 404 where nothing was."""
+    _, scope_id = await run_in_threadpool(access_scope, rt, request)
+    async with _xorb_slots.taken():
+        inserted = await _in(_checkers, commit_grant, rt, xorb_hash, scope_id, grant_id)
+    return Response(orjson.dumps({"was_inserted": inserted}), media_type="application/json")
+
+
+def _check_room(rt: Runtime, scope_id: int, adding_bytes: int) -> None:
+    """QuotaExceeded before anything is sent that the namespace has no room for."""
+    with rt.database.reading() as db:
+        namespace = db.get(Namespace, scope_id)
+        if namespace is not None:
+            check_room(db, rt.settings, namespace, adding_bytes)
 
 
 async def post_shard_v1(request: Request, rt: RuntimeDep) -> Response:
     """Register a shard; the answer comes when all its files are proved."""
-    access, scope_id = access_scope(rt, request)
+    access, scope_id = await run_in_threadpool(access_scope, rt, request)
     body = await _read_shard(request)
     await _in(_registrars, _Registration(rt, access, scope_id, body).run)
     return Response(orjson.dumps({"result": 1}), media_type="application/json")
@@ -134,7 +180,7 @@ async def post_shard_v1(request: Request, rt: RuntimeDep) -> Response:
 
 async def post_shard_v2(request: Request, rt: RuntimeDep) -> Response:
     """Register a shard; lines of JSON tell of progress, and at last of `result` or `error`."""
-    access, scope_id = access_scope(rt, request)
+    access, scope_id = await run_in_threadpool(access_scope, rt, request)
     registration = _Registration(rt, access, scope_id, await _read_shard(request))
     work = _in(_registrars, registration.run)
     return StreamingResponse(_events(registration, work), media_type="application/x-ndjson")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,9 +71,9 @@ class Store:
     http: TestClient
     tokens: dict[str, str]
 
-    def token(self, person: str, repo_id: str, kind: str = "write") -> str:
+    def token(self, person: str, repo_id: str, kind: str = "write", rev: str = "main") -> str:
         headers = {"Authorization": f"Bearer {self.tokens[person]}"}
-        answer = self.http.get(f"/api/models/{repo_id}/xet-{kind}-token/main", headers=headers)
+        answer = self.http.get(f"/api/models/{repo_id}/xet-{kind}-token/{rev}", headers=headers)
         assert answer.status_code == 200, answer.text
         assert answer.headers["X-Xet-Access-Token"] == answer.json()["accessToken"]
         token: str = answer.json()["accessToken"]
@@ -90,6 +91,20 @@ class Store:
         status, text = self.post(f"/v1/xorbs/default/{made.xorb_hash}", token, made.xorb)
         assert status == 200, text
         return self.post("/v1/shards", token, made.shard(**changes))
+
+    def commit(self, person: str, repo_id: str, made: Made, path: str = "model.bin") -> None:
+        """Put an uploaded file under a path of the repository."""
+        lines: list[dict[str, object]] = [
+            {"key": "header", "value": {"summary": "Add a file"}},
+            {
+                "key": "lfsFile",
+                "value": {"path": path, "algo": "sha256", "oid": made.file.sha256, "size": len(made.data)},
+            },
+        ]
+        body = b"\n".join(json.dumps(line).encode() for line in lines)
+        headers = {"Authorization": f"Bearer {self.tokens[person]}", "Content-Type": "application/x-ndjson"}
+        answer = self.http.post(f"/api/models/{repo_id}/commit/main", content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
 
 
 @pytest.fixture

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import func, select, update
 
 from features.storage.xet.conftest import CHUNK_BYTES, Made, Store, make_file, object_path
+from llmos.cli import gc as command
 from llmos.core import clock
 from llmos.features.auth.credentials import actor_for_token
 from llmos.features.buckets.references import collect_unclaimed, referenced_files
 from llmos.features.repos.lifecycle import delete_repo
 from llmos.features.repos.models import Repo
+from llmos.features.storage.xet.dedup import ADVERTISED_S
 from llmos.features.storage.xet.gc import collect_xet, plan_xet_gc
 from llmos.features.storage.xet.hot import get_hot_path, keep_hot, make_room
 from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb, XetXorbScope
@@ -23,6 +28,7 @@ from llmos.features.storage.xet.reading import stream_file
 from llmos.features.storage.xet.scrub import scrub
 from llmos.features.storage.xet.tables import XetQuarantined
 from llmos.infra.runtime import Runtime
+from llmos.infra.settings import Settings
 from llmos.infra.xet.xorb import build_xorb
 
 MakeRepo = Callable[..., str]
@@ -132,7 +138,7 @@ def test_whole_read_leaves_a_hot_copy(rt: Runtime, made: Made) -> None:
     path = get_hot_path(rt, made.file_hash, len(made.data))
     assert path is not None
     assert path.read_bytes() == made.data
-    make_room(rt, 0, limit_bytes=0)
+    make_room(rt, rt.settings.hot_cache_bytes)
     assert not path.exists()
 
 
@@ -152,12 +158,13 @@ def test_one_of_two_readers_makes_the_copy(rt: Runtime, made: Made) -> None:
     assert get_hot_path(rt, made.file_hash, len(made.data)) is not None
 
 
-def test_hot_copies_stay_within_their_limit(rt: Runtime) -> None:
+def test_hot_copies_stay_within_their_limit(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rt.settings, "hot_cache_bytes", 350)
     for number in range(6):
-        list(keep_hot(rt, f"{number:064x}", 100, iter([bytes(100)]), limit_bytes=350))
+        list(keep_hot(rt, f"{number:064x}", 100, iter([bytes(100)])))
     held = [path for path in (rt.settings.home / "cache").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in held) <= 350
-    list(keep_hot(rt, "f" * 64, 400, iter([bytes(400)]), limit_bytes=350))
+    list(keep_hot(rt, "f" * 64, 400, iter([bytes(400)])))
     assert get_hot_path(rt, "f" * 64, 400) is None
 
 
@@ -190,6 +197,39 @@ def test_unclaimed_bytes_go_after_the_grace_in_two_steps(store: Store, rt: Runti
     assert collect_unclaimed(rt) == len(made.xorb)
     assert (count(rt, XetXorb), count(rt, XetXorbScope)) == (0, 0)
     assert not list(rt.objects.list("xorbs"))
+
+
+def test_marks_can_be_undone_until_they_are_carried_out(
+    store: Store, rt: Runtime, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove_repo(store, rt)
+    age(rt, rt.settings.gc_grace_days + 0.5)
+
+    def gc(*options: str) -> dict[str, int]:
+        monkeypatch.setattr(command, "open_cli_runtime", lambda: nullcontext(rt))
+        done = CliRunner().invoke(command.command, [*options, "--json"])
+        assert done.exit_code == 0, done.output
+        found: dict[str, int] = json.loads(done.output)
+        return found
+
+    assert gc()["xet_marked"] == 1
+    assert gc()["xet_marked"] == 1, "a dry run marks nothing"
+    assert gc("--delete")["xet_marked"] == 1
+    assert (gc()["xet_marked"], gc()["xet_files"], count(rt, XetFile)) == (0, 0, 1)
+    assert gc("--undo") == {"xet_kept": 1, "xet_files_kept": 1}
+    assert gc("--undo") == {"xet_kept": 0, "xet_files_kept": 0}
+    with rt.database.writing() as db:
+        assert db.get_one(XetXorb, made.xorb_hash).doomed_at is None
+    for _ in range(2):
+        gc("--delete")
+    assert b"".join(stream_file(rt, made.file_hash)) == made.data
+    assert CliRunner().invoke(command.command, ["--undo", "--delete"]).exit_code == 2
+
+
+def test_grace_outlasts_what_clients_remember(rt: Runtime, tmp_path: Path) -> None:
+    assert rt.settings.gc_grace_days > ADVERTISED_S / 86_400 == 21
+    with pytest.raises(ValueError, match="gc_grace_days"):
+        Settings(home=tmp_path, gc_grace_days=21)
 
 
 def test_touch_takes_a_marked_xorb_back(store: Store, rt: Runtime, made: Made, make_repo: MakeRepo) -> None:

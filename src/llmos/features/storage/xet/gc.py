@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, cast
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import CursorResult, delete, select, update
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -31,8 +32,8 @@ _PAGE = 500
 class XetGcPlan:
     """What `collect_xet` would do now.
 
-    `files`: records without a user. `marked`: xorbs that no file needs, to be marked for removal.
-    `removed`: xorbs marked long enough ago. `stray_keys`: objects without a row.
+    `files`: records without a user, to be forgotten. `marked`: xorbs that no file needs, to be
+    marked for removal. `removed`: xorbs marked long enough ago. `stray_keys`: objects without a row.
     """
 
     files: list[str]
@@ -65,7 +66,7 @@ def plan_xet_gc(rt: Runtime, references: FileReferences, *, find_strays: bool = 
 
 
 def _sort_files(db: Session, references: FileReferences, cutoff: datetime) -> tuple[list[str], set[str]]:
-    """(files without a user for longer than the grace, xorbs that the other files need)."""
+    """(files without a user since before the marks were due, xorbs that files with a user need)."""
     unused: list[str] = []
     needed: set[str] = set()
     last = ""
@@ -79,7 +80,8 @@ def _sort_files(db: Session, references: FileReferences, cutoff: datetime) -> tu
         for row in rows:
             if row.file_hash in used or row.touched_at >= cutoff:
                 needed.update(xorbs_of(unpack_terms(row.terms)))
-            else:
+            elif row.touched_at < cutoff - DOOM_DELAY:
+                # As long as its chunks are only marked, a file can be taken back whole.
                 unused.append(row.file_hash)
         db.expunge_all()
 
@@ -117,6 +119,18 @@ def collect_xet(rt: Runtime, plan: XetGcPlan, references: FileReferences) -> int
     return freed + sum(_remove_stray(rt, key) for key in plan.stray_keys)
 
 
+def undo_xet_gc(rt: Runtime) -> tuple[int, int]:
+    """Take all marks back, and let the grace of what would be marked or forgotten next start anew;
+    (xorbs, files) that stay. What a run has removed is gone: a mark is there a day before that."""
+    now, cutoff = clock.now(), _cutoff(rt)
+    with rt.database.writing() as db:
+        is_old = XetXorb.doomed_at.is_not(None) | (XetXorb.touched_at < cutoff)
+        xorbs = update(XetXorb).where(is_old).values(doomed_at=None, touched_at=now)
+        files = update(XetFile).where(XetFile.touched_at < cutoff).values(touched_at=now)
+        counts = [cast(CursorResult[Any], db.execute(statement)).rowcount for statement in (xorbs, files)]
+    return counts[0], counts[1]
+
+
 def _cutoff(rt: Runtime) -> datetime:
     return clock.now() - timedelta(days=rt.settings.gc_grace_days)
 
@@ -125,9 +139,10 @@ def _forget_file(rt: Runtime, file_hash: str, references: FileReferences) -> Non
     with rt.database.writing() as db:
         row = db.get(XetFile, file_hash)
         cutoff = _cutoff(rt)
-        if row is not None and row.touched_at < cutoff and not references(db, [file_hash]):
+        if row is not None and row.touched_at < cutoff - DOOM_DELAY and not references(db, [file_hash]):
             # Asked again: on PostgreSQL somebody may have begun to use it since the row was read.
-            db.execute(delete(XetFile).where(XetFile.file_hash == file_hash, XetFile.touched_at < cutoff))
+            is_due = XetFile.touched_at < cutoff - DOOM_DELAY
+            db.execute(delete(XetFile).where(XetFile.file_hash == file_hash, is_due))
 
 
 def _remove_xorb(rt: Runtime, xorb_hash: str) -> int:

@@ -1,7 +1,7 @@
 """Raw copies of files read lately, so that the next plain download is sent straight from disk.
 
-The copies lie in `$LLMOS_HOME/cache/xet`, limited in size, the longest unused going first; any of
-them may be deleted at any time.
+The copies lie in `$LLMOS_HOME/cache/xet`, limited to `hot_cache_bytes`, the longest unused going
+first; any of them may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from llmos.infra.runtime import Runtime
 
-DEFAULT_CACHE_BYTES = 10 * 1024**3
 # One file may take this part of the cache, so that a single download does not empty it.
 _MAX_SHARE = 2
 _being_copied: set[str] = set()
@@ -41,14 +40,13 @@ def keep_hot(
     file_hash: str,
     size_bytes: int,
     pieces: Iterator[bytes],
-    *,
-    limit_bytes: int = DEFAULT_CACHE_BYTES,
 ) -> Iterator[bytes]:
     """Pass the pieces of a whole file on, and keep a copy once all have gone through.
 
     A full disk or a file too large for the cache only means that no copy is kept. Of several
     readers at once, one makes the copy.
     """
+    limit_bytes = rt.settings.hot_cache_bytes
     if not 0 < size_bytes <= limit_bytes // _MAX_SHARE or file_hash in _being_copied:
         yield from pieces
         return
@@ -60,7 +58,7 @@ def keep_hot(
         for piece in pieces:
             copy.add(piece)
             yield piece
-        make_room(rt, size_bytes, limit_bytes=limit_bytes)
+        make_room(rt, size_bytes)
         copy.publish(root / file_hash[:2] / file_hash, size_bytes)
     finally:
         _being_copied.discard(file_hash)
@@ -105,8 +103,9 @@ class _Copy:
             self._fd = None
 
 
-def make_room(rt: Runtime, adding_bytes: int, *, limit_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-    """Delete the longest unused copies until `adding_bytes` more fit."""
+def make_room(rt: Runtime, adding_bytes: int = 0) -> None:
+    """Delete the longest unused copies until `adding_bytes` more fit into `hot_cache_bytes`."""
+    limit_bytes = rt.settings.hot_cache_bytes
     held: list[tuple[float, int, Path]] = []
     for folder, _dirs, names in os.walk(hot_root(rt)):
         for name in names:

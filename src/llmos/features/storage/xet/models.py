@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, false
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from llmos.core import clock
@@ -43,7 +43,7 @@ class XetXorbScope(Base):
     )
     scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     # Sent by the namespace, and in no file of it yet: such bytes count against its quota by themselves.
-    is_pending: Mapped[bool] = mapped_column(default=False, server_default=false(), index=True)
+    is_pending: Mapped[bool] = mapped_column(default=False, server_default=text("false"), index=True)
 
 
 class XetFile(Base):

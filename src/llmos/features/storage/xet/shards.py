@@ -85,7 +85,7 @@ def register_shard(
     dedup = dedup_rows(files, tables, scope_id)
     with rt.database.writing() as db:
         _check_present(db, named)
-        add_scope(db, named, scope_id)
+        add_scope(db, named, scope_id, used={to_hex(t.xorb_hash) for file in files for t in file.terms})
         _record(db, files)
         insert_missing(db, XetDedupChunk, dedup)
         return _registered(db, files)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -67,7 +67,13 @@ class XorbUpload:
         parsed = self._verifier.finish(self._expected)
         self._file.truncate(parsed.packed_bytes)
         self._file.close()
-        return _keep(self._rt, self._path, self._xorb_hash, parsed, self._scope_id)
+        return keep_xorb(
+            self._rt,
+            self._xorb_hash,
+            parsed,
+            self._scope_id,
+            publish=lambda key: self._rt.objects.put_file(key, self._path),
+        )
 
 
 def lock_xorb(db: Session, xorb_hash: str) -> None:
@@ -75,7 +81,14 @@ def lock_xorb(db: Session, xorb_hash: str) -> None:
     lock_name(db, f"xorb:{xorb_hash}")
 
 
-def _keep(rt: Runtime, path: Path, xorb_hash: str, parsed: ParsedXorb, scope_id: int) -> bool:
+def keep_xorb(
+    rt: Runtime, xorb_hash: str, parsed: ParsedXorb, scope_id: int, *, publish: Callable[[str], None]
+) -> bool:
+    """Store a verified xorb under its name; whether it is new to the scope.
+
+    `publish` makes the object durable under the key it is given; it is not called for one that is
+    stored already. Raises Unavailable if garbage collection removed it at the same moment.
+    """
     chunks = parsed.table().blob
     with rt.database.writing() as db:
         lock_xorb(db, xorb_hash)
@@ -83,7 +96,7 @@ def _keep(rt: Runtime, path: Path, xorb_hash: str, parsed: ParsedXorb, scope_id:
         known = get_xorb(db, xorb_hash)
     if known is None or rt.objects.head(key_of(known)) != known.packed_bytes:
         known = None
-        rt.objects.put_file(xorb_key(xorb_hash, layout_of(chunks)), path)
+        publish(xorb_key(xorb_hash, layout_of(chunks)))
     with rt.database.writing() as db:
         lock_xorb(db, xorb_hash)
         if known is None:
@@ -91,9 +104,8 @@ def _keep(rt: Runtime, path: Path, xorb_hash: str, parsed: ParsedXorb, scope_id:
         row = db.get_one(XetXorb, xorb_hash) if known is None else get_xorb(db, xorb_hash)
         if row is None or rt.objects.head(key_of(row)) != row.packed_bytes:
             raise Unavailable("The xorb was being cleaned up at this moment: send it again.")
-        is_new = db.get(XetXorbScope, (xorb_hash, scope_id)) is None
-        add_scope(db, [xorb_hash], scope_id)
-        return is_new
+        scope = {"xorb_hash": xorb_hash, "scope_id": scope_id, "is_pending": True}
+        return insert_missing(db, XetXorbScope, [scope]) > 0
 
 
 def _write_row(db: Session, xorb_hash: str, parsed: ParsedXorb, chunks: bytes) -> None:
@@ -149,7 +161,25 @@ def touch_xorbs(db: Session, xorb_hashes: Iterable[str]) -> None:
         db.execute(statement.values(touched_at=clock.now(), doomed_at=None))
 
 
-def add_scope(db: Session, xorb_hashes: Iterable[str], scope_id: int) -> None:
-    """Record that the namespace knows these stored xorbs."""
-    rows = [{"xorb_hash": name, "scope_id": scope_id} for name in sorted(set(xorb_hashes))]
-    insert_missing(db, XetXorbScope, rows)
+def add_scope(db: Session, xorb_hashes: Iterable[str], scope_id: int, used: Container[str] = ()) -> None:
+    """Record that the namespace knows these stored xorbs; those `used` belong to a file of it now."""
+    for is_used in (True, False):
+        rows = [
+            {"xorb_hash": name, "scope_id": scope_id, "is_pending": False}
+            for name in sorted(set(xorb_hashes))
+            if (name in used) is is_used
+        ]
+        if is_used:
+            upsert(db, XetXorbScope, rows, keys=["xorb_hash", "scope_id"], update=["is_pending"])
+        else:
+            insert_missing(db, XetXorbScope, rows)
+
+
+def pending_bytes(db: Session, scope_id: int) -> int:
+    """Bytes of xorbs that a namespace has sent and that no file of it uses yet."""
+    statement = (
+        select(func.coalesce(func.sum(XetXorb.packed_bytes), 0))
+        .join(XetXorbScope, XetXorbScope.xorb_hash == XetXorb.xorb_hash)
+        .where(XetXorbScope.scope_id == scope_id, XetXorbScope.is_pending.is_(True))
+    )
+    return int(db.scalar(statement) or 0)
