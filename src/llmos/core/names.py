@@ -32,8 +32,8 @@ RESERVED_NAMESPACES = frozenset(
     pricing privacy profile projects public raw recipes register repos resolve resources robots.txt root
     runners search security service settings setup sign-in sign-out sign-up signin signout signup site
     sitemap.xml space spaces staff static status storage support system tasks team teams terms test tokens
-    tool tools trending undefined upload uploads user users v1 v2 web webhooks webmaster welcome well-known which-model
-    www xet
+    tool tools trending undefined upload uploads user users v1 v2 web webhooks webmaster welcome well-known
+    which-model www xet
     """.split()
 )
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from llmos.core import clock
 from llmos.core.errors import LlmosError, RevisionNotFound
+from llmos.features.repos.cards.memory import inference_bytes
 from llmos.features.repos.head_facts import HeadFacts, read_head_facts
 from llmos.features.repos.models import Repo, RepoFacts, RepoLfsClaim, RepoLink, RepoTag
 from llmos.features.repos.naming import doc_key
@@ -60,6 +61,7 @@ def store_facts(db: Session, repo: Repo, facts: HeadFacts) -> None:
     repo.license = facts.license
     repo.sdk = facts.sdk or repo.sdk
     repo.total_parameters = facts.total_parameters
+    repo.inference_bytes = inference_bytes(facts.safetensors, facts.gguf) or None
     repo.main_size_bytes = facts.main_size_bytes
     repo.tags = facts.tags
     _store_row(db, repo, facts)

@@ -56,6 +56,7 @@ class Repo(Base):
     license: Mapped[str | None] = mapped_column(String(80))
     sdk: Mapped[str | None] = mapped_column(String(20))
     total_parameters: Mapped[int | None]
+    inference_bytes: Mapped[int | None]  # memory to run it as stored; None where nobody can tell
     main_size_bytes: Mapped[int] = mapped_column(default=0)
     used_storage_bytes: Mapped[int] = mapped_column(default=0)
     tags: Mapped[list[str]] = mapped_column(default=list)

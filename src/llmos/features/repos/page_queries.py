@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Engine, String, and_, func, literal, select, tuple_, union_all
+from sqlalchemy import cast as cast_sql
+from sqlalchemy.orm import Session, aliased
 
 from llmos.core import clock
 from llmos.core.errors import BadRequest
@@ -17,7 +21,7 @@ from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
 from llmos.features.repos.models import Repo, RepoFacts, RepoTag
-from llmos.features.repos.visibility import visible_to
+from llmos.features.repos.visibility import private_of, visible_to
 from llmos.infra.i18n import lazy
 from llmos.infra.search.index import search
 
@@ -36,6 +40,8 @@ _TAG_PREFIXES = {
     "language": "language:",
     "size": "size_categories:",
     "format": "format:",
+    "dataset": "dataset:",
+    "base_model": "base_model:",
 }
 _COLUMNS: dict[str, Any] = {
     "task": Repo.pipeline_tag,
@@ -45,11 +51,29 @@ _COLUMNS: dict[str, Any] = {
     "visibility": Repo.visibility,
 }
 FACETS: dict[RepoType, tuple[str, ...]] = {
-    RepoType.MODEL: ("task", "library", "language", "license"),
+    RepoType.MODEL: (
+        *("task", "params", "memory", "library", "language", "license", "dataset", "base_model"),
+    ),
     RepoType.DATASET: ("task", "size", "language", "format", "license"),
     RepoType.SPACE: ("sdk", "license"),
     RepoType.KERNEL: ("license",),
 }
+
+GB = 1024**3
+# Facets of numbers: value -> from, below. Parameters stand side by side; memory is what one has.
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "params": {
+        "lt100m": (0, 1e8),
+        "100m-1b": (1e8, 1e9),
+        "1b-3b": (1e9, 3e9),
+        "3b-9b": (3e9, 9e9),
+        "9b-30b": (9e9, 3e10),
+        "30b-100b": (3e10, 1e11),
+        "gt100b": (1e11, 2**62),
+    },
+    "memory": {str(size): (0, size * GB + 1) for size in (4, 8, 16, 24, 48, 80)},
+}
+_RANGE_COLUMNS: dict[str, Any] = {"params": Repo.total_parameters, "memory": Repo.inference_bytes}
 
 
 @dataclass(frozen=True)
@@ -89,7 +113,9 @@ def check_sort(sort: str) -> str:
 
 
 def _is_tag_facet(repo_type: RepoType, key: str) -> bool:
-    return key in ("language", "size", "format") or (key == "task" and repo_type is RepoType.DATASET)
+    return key in ("language", "size", "format", "dataset", "base_model") or (
+        key == "task" and repo_type is RepoType.DATASET
+    )
 
 
 def tag_of(repo_type: RepoType, key: str, value: str) -> str:
@@ -99,13 +125,23 @@ def tag_of(repo_type: RepoType, key: str, value: str) -> str:
 
 
 def _has_tag(tag: str) -> ColumnElement[bool]:
-    return select(RepoTag.repo_id).where(RepoTag.repo_id == Repo.id, RepoTag.tag == tag).exists()
+    # Aliased: a facet counts tags in the same query.
+    other = aliased(RepoTag)
+    return select(other.repo_id).where(other.repo_id == Repo.id, other.tag == tag).exists()
+
+
+def _in_range(key: str, value: str) -> ColumnElement[bool]:
+    if value not in RANGES[key]:
+        raise BadRequest(f"{key} must be one of {', '.join(RANGES[key])}, not {value[:40]!r}.")
+    low, high = RANGES[key][value]
+    column = _RANGE_COLUMNS[key]
+    return and_(column >= int(low), column < int(high))
 
 
 def _conditions(
-    actor: Actor, query: ListQuery, found: Sequence[str] | None, *, without: str = ""
+    visible: ColumnElement[bool], query: ListQuery, found: Sequence[str] | None, *, without: str = ""
 ) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [Repo.type == query.repo_type.value, visible_to(actor)]
+    conditions: list[ColumnElement[bool]] = [Repo.type == query.repo_type.value, visible]
     if found is not None:
         conditions.append(Repo.object_id.in_(found))
     if query.author:
@@ -116,7 +152,9 @@ def _conditions(
     for key, value in query.filters.items():
         if key == without:
             continue
-        if _is_tag_facet(query.repo_type, key):
+        if key in RANGES:
+            conditions.append(_in_range(key, value))
+        elif _is_tag_facet(query.repo_type, key):
             conditions.append(_has_tag(tag_of(query.repo_type, key, value)))
         else:
             conditions.append(_COLUMNS[key] == value)
@@ -135,7 +173,7 @@ def list_repos(
     db: Session, actor: Actor, query: ListQuery, found: Sequence[str] | None, cursor: str | None
 ) -> Page[Repo]:
     """One page in the order asked for; `found` comes from `find_object_ids`."""
-    conditions = _conditions(actor, query, found)
+    conditions = _conditions(visible_to(actor), query, found)
     if query.order == "relevance":
         return _by_relevance(db, conditions, found or [], cursor)
     column = SORTS[query.order]
@@ -183,38 +221,117 @@ def _by_relevance(
     return Page([rows[id_] for id_ in chosen], encode_cursor([start + PAGE_SIZE]) if more else None, len(ids))
 
 
-def count_repos(db: Session, actor: Actor, query: ListQuery, found: Sequence[str] | None) -> int:
-    statement = select(func.count()).select_from(Repo).where(*_conditions(actor, query, found))
-    return db.scalar(statement) or 0
+@dataclass(frozen=True)
+class Counts:
+    """How many repositories a list has, and per facet its values with how many each would leave."""
+
+    total: int
+    facets: dict[str, list[tuple[str, int]]]
 
 
-def count_facet(
-    db: Session, actor: Actor, query: ListQuery, found: Sequence[str] | None, key: str, limit: int = 200
-) -> list[tuple[str, int]]:
-    """Values of a facet with the number of repositories each would leave, most first."""
-    conditions = _conditions(actor, query, found, without=key)
-    count = func.count()
+_public_counts: WeakKeyDictionary[Engine, dict[str, tuple[float, Counts]]] = WeakKeyDictionary()
+COUNTS_KEPT_S = 5.0
+_MAX_KEPT = 500
+
+
+def count_list(
+    db: Session, actor: Actor, query: ListQuery, found: Sequence[str] | None, keys: Sequence[str]
+) -> Counts:
+    """Totals of a list as the actor sees it; those of public repositories may be some seconds old.
+
+    Private repositories are counted anew each time: they are few, and nobody else's.
+    """
+    public = _count_public(db, query, found, keys)
+    if actor.user_id is None:
+        return public
+    private = _count(db, private_of(actor), query, found, keys)
+    if not private.total and not any(private.facets.values()):
+        return public
+    merged = {}
+    for key in keys:
+        sums = Counter(dict(public.facets[key])) + Counter(dict(private.facets[key]))
+        merged[key] = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    return Counts(public.total + private.total, merged)
+
+
+def _count_public(db: Session, query: ListQuery, found: Sequence[str] | None, keys: Sequence[str]) -> Counts:
+    visible = Repo.visibility != "private"
+    if found is not None:
+        return _count(db, visible, query, found, keys)
+    kept = _public_counts.setdefault(cast(Engine, db.get_bind()), {})
+    name, now_s = repr((replace(query, sort=""), tuple(keys))), time.monotonic()
+    known = kept.get(name)
+    if known is not None and now_s - known[0] < COUNTS_KEPT_S:
+        return known[1]
+    counts = _count(db, visible, query, None, keys)
+    if len(kept) >= _MAX_KEPT:
+        kept.clear()
+    kept[name] = (now_s, counts)
+    return counts
+
+
+def _count(
+    db: Session,
+    visible: ColumnElement[bool],
+    query: ListQuery,
+    found: Sequence[str] | None,
+    keys: Sequence[str],
+) -> Counts:
+    """One query for all facets."""
+    total = select(literal(""), literal(""), func.count()).select_from(Repo)
+    parts: list[Any] = [total.where(*_conditions(visible, query, found))]
+    for key in keys:
+        parts += _facet_parts(visible, query, found, key)
+    facets: dict[str, list[tuple[str, int]]] = {key: [] for key in keys}
+    amount = 0
+    for key, value, count in db.execute(union_all(*parts)):
+        if not key:
+            amount = count
+        elif count:
+            facets[key].append((value, count))
+    for values in facets.values():
+        values.sort(key=lambda item: (-item[1], item[0]))
+    for key in [key for key in keys if key in RANGES]:
+        facets[key].sort(key=lambda item: list(RANGES[key]).index(item[0]))
+    return Counts(amount, facets)
+
+
+def _facet_parts(
+    visible: ColumnElement[bool], query: ListQuery, found: Sequence[str] | None, key: str
+) -> list[Any]:
+    conditions = _conditions(visible, query, found, without=key)
+    if key in RANGES:
+        return [
+            select(literal(key), literal(value), func.count())
+            .select_from(Repo)
+            .where(*conditions, _in_range(key, value))
+            for value in RANGES[key]
+        ]
     if not _is_tag_facet(query.repo_type, key):
         column = _COLUMNS[key]
-        statement = (
-            select(column, count)
-            .where(*conditions, column.is_not(None), column != "")
-            .group_by(column)
-            .order_by(count.desc(), column)
-            .limit(limit)
-        )
-        return [(value, number) for value, number in db.execute(statement)]
+        statement = select(literal(key), cast_sql(column, String), func.count())
+        return [_top(statement.where(*conditions, column.is_not(None), column != ""), column)]
     prefix = tag_of(query.repo_type, key, "")
-    matches = RepoTag.tag.like(f"{prefix}%") if prefix else func.length(RepoTag.tag) <= 3
-    rows = db.execute(
-        select(RepoTag.tag, count)
+    statement = (
+        select(literal(key), func.substr(RepoTag.tag, len(prefix) + 1), func.count())
         .join(Repo, Repo.id == RepoTag.repo_id)
-        .where(*conditions, matches)
-        .group_by(RepoTag.tag)
-        .order_by(count.desc(), RepoTag.tag)
-        .limit(limit)
+        .where(*conditions, *_tags_of_facet(prefix))
     )
-    return [(tag.removeprefix(prefix), number) for tag, number in rows]
+    return [_top(statement, RepoTag.tag)]
+
+
+def _tags_of_facet(prefix: str) -> list[ColumnElement[bool]]:
+    if not prefix:
+        return [func.length(RepoTag.tag) <= 3]
+    # A range, as the index knows no LIKE; `base_model:adapter:x` repeats `base_model:x`.
+    found: list[ColumnElement[bool]] = [RepoTag.tag >= prefix, RepoTag.tag < prefix[:-1] + ";"]
+    return [*found, RepoTag.tag.not_like("base_model:%:%")] if prefix == "base_model:" else found
+
+
+def _top(statement: Any, column: Any, limit: int = 200) -> Any:
+    """The most frequent values only; wrapped, as SQLite limits no part of a union otherwise."""
+    grouped = statement.group_by(column).order_by(func.count().desc(), column).limit(limit).subquery()
+    return select(grouped)
 
 
 def list_recent(db: Session, actor: Actor, *, limit: int) -> list[Repo]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmos.features.repos.pages.facts_box import memory_bytes
+from llmos.features.repos.cards.memory import memory_bytes
 from llmos.features.repos.pages.labels import language_label, short_count, task_label
 from llmos.features.repos.pages.previews import MAX_ROWS, Preview, preview_file
 from llmos.features.repos.pages.views import summary_of

@@ -151,6 +151,45 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_notification_settings")),
     )
     op.create_table(
+        "oauth_apps",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("client_id", sa.String(length=64), nullable=False),
+        sa.Column("owner_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("homepage", sa.String(length=300), nullable=False),
+        sa.Column(
+            "redirect_uris",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("secret_hash", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["owner_id"], ["users.id"], name=op.f("fk_oauth_apps_owner_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_oauth_apps")),
+        sa.UniqueConstraint("client_id", name=op.f("uq_oauth_apps_client_id")),
+    )
+    with op.batch_alter_table("oauth_apps", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_oauth_apps_owner_id"), ["owner_id"], unique=False)
+
+    op.create_table(
+        "standings",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("level", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("is_fixed", sa.Boolean(), nullable=False),
+        sa.Column("is_moderator", sa.Boolean(), nullable=False),
+        sa.Column("upheld_flags", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("rejected_flags", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_standings_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_standings")),
+    )
+    op.create_table(
         "uploads",
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -341,6 +380,76 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_feed_entries_thread_id"), ["thread_id"], unique=False)
 
     op.create_table(
+        "moderation_cases",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("subject_kind", sa.String(length=12), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("owner_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("title", sa.String(length=300), nullable=False),
+        sa.Column("excerpt", sa.Text(), nullable=False),
+        sa.Column("href", sa.String(length=1000), nullable=False),
+        sa.Column("score", sa.Double(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("outcome", sa.String(length=8), nullable=True),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("hidden_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("judged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("judged_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("note", sa.String(length=1000), nullable=False),
+        sa.Column("reminded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["judged_by_id"], ["users.id"], name=op.f("fk_moderation_cases_judged_by_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["owner_id"], ["users.id"], name=op.f("fk_moderation_cases_owner_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_moderation_cases_repo_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_moderation_cases")),
+    )
+    with op.batch_alter_table("moderation_cases", schema=None) as batch_op:
+        batch_op.create_index("ix_moderation_cases_owner", ["owner_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_moderation_cases_repo_id"), ["repo_id"], unique=False)
+        batch_op.create_index("ix_moderation_cases_state", ["state", "score", "id"], unique=False)
+        batch_op.create_index("ix_moderation_cases_subject", ["subject_kind", "subject_id"], unique=False)
+
+    op.create_table(
+        "oauth_grants",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("app_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "scopes",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "targets",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["app_id"], ["oauth_apps.id"], name=op.f("fk_oauth_grants_app_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_oauth_grants_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_oauth_grants")),
+        sa.UniqueConstraint("user_id", "app_id", name=op.f("uq_oauth_grants_user_id_app_id")),
+    )
+    with op.batch_alter_table("oauth_grants", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_oauth_grants_app_id"), ["app_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_oauth_grants_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
         "removed_lfs_files",
         sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("oid", sa.String(length=64), nullable=False),
@@ -363,6 +472,28 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("removed_lfs_files", schema=None) as batch_op:
         batch_op.create_index("ix_removed_lfs_files_until", ["restorable_until"], unique=False)
+
+    op.create_table(
+        "repo_blocks",
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.Column("blocked_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["blocked_by_id"], ["users.id"], name=op.f("fk_repo_blocks_blocked_by_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_repo_blocks_repo_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_repo_blocks_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repo_id", "user_id", name=op.f("pk_repo_blocks")),
+    )
+    with op.batch_alter_table("repo_blocks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_repo_blocks_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "repo_thread_rules",
@@ -496,6 +627,101 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("webhook_watches", schema=None) as batch_op:
         batch_op.create_index("ix_webhook_watches_target", ["target"], unique=False)
+
+    op.create_table(
+        "moderation_flags",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("case_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reporter_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("reason", sa.String(length=16), nullable=False),
+        sa.Column("note", sa.String(length=1000), nullable=False),
+        sa.Column("weight", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["moderation_cases.id"], name=op.f("fk_moderation_flags_case_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["reporter_id"], ["users.id"], name=op.f("fk_moderation_flags_reporter_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_moderation_flags")),
+        sa.UniqueConstraint("case_id", "reporter_id", name=op.f("uq_moderation_flags_case_id_reporter_id")),
+    )
+    with op.batch_alter_table("moderation_flags", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_moderation_flags_reporter_id"), ["reporter_id"], unique=False)
+
+    op.create_table(
+        "moderation_measures",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("case_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("actor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("verb", sa.String(length=16), nullable=False),
+        sa.Column("subject_kind", sa.String(length=12), nullable=False),
+        sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("reason", sa.String(length=1000), nullable=False),
+        sa.Column(
+            "data",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("undone_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["actor_id"], ["users.id"], name=op.f("fk_moderation_measures_actor_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"],
+            ["moderation_cases.id"],
+            name=op.f("fk_moderation_measures_case_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["undone_by_id"],
+            ["users.id"],
+            name=op.f("fk_moderation_measures_undone_by_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_moderation_measures_user_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_moderation_measures")),
+    )
+    with op.batch_alter_table("moderation_measures", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_moderation_measures_case_id"), ["case_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_moderation_measures_created_at"), ["created_at"], unique=False)
+        batch_op.create_index("ix_moderation_measures_subject", ["subject_kind", "subject_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_moderation_measures_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "oauth_codes",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("code_hash", sa.String(length=64), nullable=False),
+        sa.Column("grant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("redirect_uri", sa.String(length=2000), nullable=False),
+        sa.Column("is_uri_named", sa.Boolean(), nullable=False),
+        sa.Column(
+            "scopes",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("challenge", sa.String(length=43), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("token_name", sa.String(length=120), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["grant_id"], ["oauth_grants.id"], name=op.f("fk_oauth_codes_grant_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_oauth_codes")),
+        sa.UniqueConstraint("code_hash", name=op.f("uq_oauth_codes_code_hash")),
+    )
+    with op.batch_alter_table("oauth_codes", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_oauth_codes_grant_id"), ["grant_id"], unique=False)
 
     op.create_table(
         "pull_requests",
@@ -650,6 +876,76 @@ def upgrade() -> None:
         batch_op.create_index("ix_comments_thread", ["thread_id", "id"], unique=False)
 
     op.create_table(
+        "moderation_appeals",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("measure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("answer", sa.String(length=2000), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("answered_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["answered_by_id"],
+            ["users.id"],
+            name=op.f("fk_moderation_appeals_answered_by_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["measure_id"],
+            ["moderation_measures.id"],
+            name=op.f("fk_moderation_appeals_measure_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_moderation_appeals_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_moderation_appeals")),
+        sa.UniqueConstraint("measure_id", name=op.f("uq_moderation_appeals_measure_id")),
+    )
+    with op.batch_alter_table("moderation_appeals", schema=None) as batch_op:
+        batch_op.create_index("ix_moderation_appeals_state", ["state", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_moderation_appeals_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "moderation_sanctions",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("reason", sa.String(length=1000), nullable=False),
+        sa.Column("measure_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("imposed_by_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("imposed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["imposed_by_id"],
+            ["users.id"],
+            name=op.f("fk_moderation_sanctions_imposed_by_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["measure_id"],
+            ["moderation_measures.id"],
+            name=op.f("fk_moderation_sanctions_measure_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_moderation_sanctions_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_moderation_sanctions")),
+    )
+    with op.batch_alter_table("moderation_sanctions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_moderation_sanctions_measure_id"), ["measure_id"], unique=False)
+        batch_op.create_index("ix_moderation_sanctions_user", ["user_id", "id"], unique=False)
+
+    op.create_table(
         "comment_versions",
         sa.Column("comment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
@@ -737,9 +1033,17 @@ def upgrade() -> None:
     with op.batch_alter_table("reactions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reactions_user_id"), ["user_id"], unique=False)
 
+    with op.batch_alter_table("access_tokens", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("oauth_scopes", sa.String(length=300), nullable=True))
+
     with op.batch_alter_table("buckets", schema=None) as batch_op:
         batch_op.add_column(sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.create_index(batch_op.f("ix_buckets_deleted_at"), ["deleted_at"], unique=False)
+
+    with op.batch_alter_table("repos", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("inference_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True)
+        )
 
     with op.batch_alter_table("search_documents", schema=None) as batch_op:
         batch_op.add_column(
@@ -747,15 +1051,39 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_search_documents_group_id"), ["group_id"], unique=False)
 
+    with op.batch_alter_table("users", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("sanction", sa.String(length=8), nullable=True))
+        batch_op.add_column(sa.Column("sanctioned_until", sa.DateTime(timezone=True), nullable=True))
+
+    with op.batch_alter_table("xet_xorb_scopes", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("is_pending", sa.Boolean(), server_default=sa.text("(false)"), nullable=False)
+        )
+        batch_op.create_index(batch_op.f("ix_xet_xorb_scopes_is_pending"), ["is_pending"], unique=False)
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("xet_xorb_scopes", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_xet_xorb_scopes_is_pending"))
+        batch_op.drop_column("is_pending")
+
+    with op.batch_alter_table("users", schema=None) as batch_op:
+        batch_op.drop_column("sanctioned_until")
+        batch_op.drop_column("sanction")
+
     with op.batch_alter_table("search_documents", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_search_documents_group_id"))
         batch_op.drop_column("group_id")
 
+    with op.batch_alter_table("repos", schema=None) as batch_op:
+        batch_op.drop_column("inference_bytes")
+
     with op.batch_alter_table("buckets", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_buckets_deleted_at"))
         batch_op.drop_column("deleted_at")
+
+    with op.batch_alter_table("access_tokens", schema=None) as batch_op:
+        batch_op.drop_column("oauth_scopes")
 
     with op.batch_alter_table("reactions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_reactions_user_id"))
@@ -771,6 +1099,16 @@ def downgrade() -> None:
 
     op.drop_table("notifications")
     op.drop_table("comment_versions")
+    with op.batch_alter_table("moderation_sanctions", schema=None) as batch_op:
+        batch_op.drop_index("ix_moderation_sanctions_user")
+        batch_op.drop_index(batch_op.f("ix_moderation_sanctions_measure_id"))
+
+    op.drop_table("moderation_sanctions")
+    with op.batch_alter_table("moderation_appeals", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_moderation_appeals_user_id"))
+        batch_op.drop_index("ix_moderation_appeals_state")
+
+    op.drop_table("moderation_appeals")
     with op.batch_alter_table("comments", schema=None) as batch_op:
         batch_op.drop_index("ix_comments_thread")
         batch_op.drop_index(batch_op.f("ix_comments_reply_to_id"))
@@ -794,6 +1132,21 @@ def downgrade() -> None:
 
     op.drop_table("reviews")
     op.drop_table("pull_requests")
+    with op.batch_alter_table("oauth_codes", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_oauth_codes_grant_id"))
+
+    op.drop_table("oauth_codes")
+    with op.batch_alter_table("moderation_measures", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_moderation_measures_user_id"))
+        batch_op.drop_index("ix_moderation_measures_subject")
+        batch_op.drop_index(batch_op.f("ix_moderation_measures_created_at"))
+        batch_op.drop_index(batch_op.f("ix_moderation_measures_case_id"))
+
+    op.drop_table("moderation_measures")
+    with op.batch_alter_table("moderation_flags", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_moderation_flags_reporter_id"))
+
+    op.drop_table("moderation_flags")
     with op.batch_alter_table("webhook_watches", schema=None) as batch_op:
         batch_op.drop_index("ix_webhook_watches_target")
 
@@ -814,10 +1167,26 @@ def downgrade() -> None:
 
     op.drop_table("repo_watches")
     op.drop_table("repo_thread_rules")
+    with op.batch_alter_table("repo_blocks", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_repo_blocks_user_id"))
+
+    op.drop_table("repo_blocks")
     with op.batch_alter_table("removed_lfs_files", schema=None) as batch_op:
         batch_op.drop_index("ix_removed_lfs_files_until")
 
     op.drop_table("removed_lfs_files")
+    with op.batch_alter_table("oauth_grants", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_oauth_grants_user_id"))
+        batch_op.drop_index(batch_op.f("ix_oauth_grants_app_id"))
+
+    op.drop_table("oauth_grants")
+    with op.batch_alter_table("moderation_cases", schema=None) as batch_op:
+        batch_op.drop_index("ix_moderation_cases_subject")
+        batch_op.drop_index("ix_moderation_cases_state")
+        batch_op.drop_index(batch_op.f("ix_moderation_cases_repo_id"))
+        batch_op.drop_index("ix_moderation_cases_owner")
+
+    op.drop_table("moderation_cases")
     with op.batch_alter_table("feed_entries", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_feed_entries_thread_id"))
         batch_op.drop_index(batch_op.f("ix_feed_entries_repo_id"))
@@ -854,6 +1223,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_uploads_user_id"))
 
     op.drop_table("uploads")
+    op.drop_table("standings")
+    with op.batch_alter_table("oauth_apps", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_oauth_apps_owner_id"))
+
+    op.drop_table("oauth_apps")
     op.drop_table("notification_settings")
     op.drop_table("notification_digests")
     with op.batch_alter_table("namespace_watches", schema=None) as batch_op:

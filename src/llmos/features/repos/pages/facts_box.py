@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
-from llmos.features.repos.cards.weights import DTYPE_BITS
+from llmos.features.repos.cards.memory import memory_bytes
 from llmos.features.repos.models import Repo, RepoFacts, RepoLink
 from llmos.features.repos.page_queries import existing_names
 from llmos.features.repos.pages.labels import language_label, license_label, short_count
@@ -22,8 +22,6 @@ from llmos.ui.filters import LocaleFilters, filesize, with_query
 from llmos.ui.views import Fact
 
 MAX_LINKS = 4
-# Room for activations and the key-value cache beside the weights.
-_MEMORY_FACTOR = 1.2
 
 
 def facts_box(
@@ -87,14 +85,6 @@ def _weight_facts(repo: Repo, facts: RepoFacts, locale: Locale) -> list[Fact]:
     if quantization:
         found.append(Fact(_("Quantisation"), str(quantization), "binary"))
     return found
-
-
-def memory_bytes(parameters: dict[str, int]) -> int:
-    """Weights as stored plus a fifth, in bytes; 0 where a dtype is unknown."""
-    if not all(dtype in DTYPE_BITS for dtype in parameters):
-        return 0
-    bits = sum(count * DTYPE_BITS[dtype] for dtype, count in parameters.items())
-    return int(bits / 8 * _MEMORY_FACTOR)
 
 
 def evaluation_rows(facts: RepoFacts, locale: Locale) -> list[dict[str, str]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session
 
 from llmos.core.errors import BadRequest
 from llmos.core.repo_types import RepoType
@@ -17,11 +16,11 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import render_page, request_locale
 from llmos.features.repos.page_queries import (
     FACETS,
+    Counts,
     ListQuery,
     card_beginnings,
     check_sort,
-    count_facet,
-    count_repos,
+    count_list,
     find_object_ids,
     list_repos,
 )
@@ -43,6 +42,10 @@ from llmos.ui.views import FacetGroup, FacetOption, Option
 SHOWN_OPTIONS = 8
 _TITLES: dict[str, tuple[LazyString, str]] = {
     "task": (lazy("Task"), "layers"),
+    "params": (lazy("Parameters"), "cpu"),
+    "memory": (lazy("Runs in"), "activity"),
+    "dataset": (lazy("Trained on"), "database"),
+    "base_model": (lazy("Built on"), "git-branch"),
     "library": (lazy("Library"), "package"),
     "language": (lazy("Language"), "languages"),
     "license": (lazy("Licence"), "scale"),
@@ -71,13 +74,12 @@ def read_list_query(request: Request, repo_type: RepoType, actor: Actor) -> List
             )
         return value
 
-    keys = [*FACETS[repo_type], *(["visibility"] if actor.user_id is not None else [])]
     return ListQuery(
         repo_type,
         text=text("search"),
         author=text("author"),
         tag=text("tag"),
-        filters={key: value for key in keys if (value := text(key))},
+        filters={key: value for key in facet_keys(repo_type, actor) if (value := text(key))},
         sort=check_sort(text("sort")),
     )
 
@@ -104,6 +106,7 @@ def make_list_page(repo_type: RepoType) -> Callable[..., Response]:
         page = list_repos(db, actor, query, found, request.query_params.get("cursor"))
         beginnings = card_beginnings(db, [repo.id for repo in page.items])
         texts = {repo_id: summary_of(text) for repo_id, text in beginnings.items()}
+        counts = count_list(db, actor, query, found, facet_keys(repo_type, actor))
         is_filtered = bool(query.filters or query.author or query.tag)
         context: dict[str, Any] = {
             "query": query,
@@ -111,9 +114,9 @@ def make_list_page(repo_type: RepoType) -> Callable[..., Response]:
             "lead": localize(_LEADS[repo_type], locale),
             "icon_name": TYPE_ICONS[repo_type],
             "new_href": _NEW_HREFS[repo_type],
-            "total": count_repos(db, actor, query, found),
+            "total": counts.total,
             "cards": to_cards(page.items, locale, texts),
-            "facets": facet_groups(db, actor, query, found, locale),
+            "facets": facet_groups(query, counts, locale),
             "chips": _chips(query, locale),
             "clear_href": with_query(f"/{repo_type.plural}", {"search": query.text, "sort": query.sort})
             if is_filtered
@@ -158,14 +161,14 @@ def _sort_options(query: ListQuery, locale: Locale) -> list[Option]:
     ]
 
 
-def facet_groups(
-    db: Session, actor: Actor, query: ListQuery, found: Sequence[str] | None, locale: Locale
-) -> list[FacetGroup]:
+def facet_keys(repo_type: RepoType, actor: Actor) -> list[str]:
+    return [*FACETS[repo_type], *(["visibility"] if actor.user_id is not None else [])]
+
+
+def facet_groups(query: ListQuery, counts: Counts, locale: Locale) -> list[FacetGroup]:
     """Every facet that has something to choose, a selected value always among the options."""
     groups: list[FacetGroup] = []
-    keys = [*FACETS[query.repo_type], *(["visibility"] if actor.user_id is not None else [])]
-    for key in keys:
-        counted = count_facet(db, actor, query, found, key)
+    for key, counted in counts.facets.items():
         options = [(value, count, label) for value, count in counted if (label := _label(key, value, locale))]
         chosen = query.filters.get(key)
         shown = options[:SHOWN_OPTIONS]
@@ -188,6 +191,17 @@ def facet_groups(
     return groups
 
 
+PARAMS_LABELS = {
+    "lt100m": "< 100M",
+    "100m-1b": "100M – 1B",
+    "1b-3b": "1B – 3B",
+    "3b-9b": "3B – 9B",
+    "9b-30b": "9B – 30B",
+    "30b-100b": "30B – 100B",
+    "gt100b": "> 100B",
+}
+
+
 def _label(key: str, value: str, locale: Locale) -> str | None:
     """A value in the reader's words; None for what is no value of the facet."""
     _ = translator(locale).gettext
@@ -195,6 +209,10 @@ def _label(key: str, value: str, locale: Locale) -> str | None:
         return task_label(value, locale)
     if key == "language":
         return language_label(value, locale)
+    if key == "params":
+        return PARAMS_LABELS.get(value)
+    if key == "memory":
+        return _("%(number)s GB of memory") % {"number": value}
     if key == "size":
         return value.upper().replace("N<", "< ").replace("N>", "> ").replace("<< ", " – ").replace("<", " – ")
     words = {
