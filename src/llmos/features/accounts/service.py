@@ -15,6 +15,7 @@ from llmos.features.accounts.models import Follow, Namespace, User
 from llmos.features.accounts.policy import check_can_edit, check_is_admin, get_namespace
 from llmos.infra.db.upsert import insert_missing
 from llmos.infra.i18n import lazy
+from llmos.infra.queue.outbox import emit
 
 
 def take_name(db: Session, name: str, kind: str, fullname: str) -> Namespace:
@@ -152,11 +153,9 @@ def follow(db: Session, actor: Actor, namespace: Namespace) -> None:
     follower_id = actor.require_user()
     if namespace.id == follower_id:
         raise BadRequest(lazy("Nobody can follow themselves."))
-    insert_missing(
-        db,
-        Follow,
-        [{"follower_id": follower_id, "namespace_id": namespace.id, "created_at": clock.now()}],
-    )
+    row = {"follower_id": follower_id, "namespace_id": namespace.id, "created_at": clock.now()}
+    if insert_missing(db, Follow, [row]):
+        emit(db, "UserFollowed", {"follower_id": follower_id, "namespace_id": namespace.id})
 
 
 def unfollow(db: Session, actor: Actor, namespace: Namespace) -> None:

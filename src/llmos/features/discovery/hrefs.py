@@ -1,0 +1,21 @@
+"""Addresses of what discovery shows."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from llmos.features.discussions.models import Comment, Thread
+from llmos.features.repos.models import Repo
+from llmos.features.repos.naming import repo_path
+
+
+def repo_href(repo: Repo) -> str:
+    return quote(repo_path(repo.repo_type, repo.repo_name))
+
+
+def thread_href(thread: Thread, repo: Repo | None, comment: Comment | None = None) -> str:
+    """The thread's page, at the comment if one is given (not at the description: that is its top)."""
+    anchor = f"#{comment.public_id}" if comment and comment.id != thread.first_comment_id else ""
+    if repo is not None:
+        return f"{repo_href(repo)}/discussions/{thread.num}{anchor}"
+    return f"/forum/{thread.id}{anchor}"
