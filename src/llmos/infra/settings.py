@@ -42,8 +42,8 @@ class Settings(BaseSettings):
 
     cors_origins: str = Field(
         "",
-        description="Origins (https://name, separated by commas) whose pages may read public content here "
-        "without a token; * means all. Pages that send a token, or use a signed link, always may.",
+        description="Origins (https://name, separated by commas) whose pages may use the API without a "
+        "token; * means all. Pages may always do so with a token, and read public files.",
     )
 
     site_name: str = Field("LLMOS", description="Name shown in page titles.")

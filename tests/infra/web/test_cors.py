@@ -48,6 +48,8 @@ def test_pages_are_closed_and_refusals_can_be_read(app_client: TestClient, token
     assert "access-control-allow-credentials" not in missing.headers
     assert ALLOWED not in app_client.get("/api/models", headers={"Origin": ELSEWHERE}).headers
     assert ALLOWED not in app_client.get("/api/models").headers
+    file = app_client.get("/ada/none/resolve/main/x", headers={"Origin": ELSEWHERE})
+    assert file.headers.get_list(ALLOWED) == ["*"]
 
 
 @pytest.mark.parametrize(

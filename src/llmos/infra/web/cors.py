@@ -1,9 +1,10 @@
 """Pages of other sites as clients: what their scripts may ask here, and read of the answers.
 
 A script that sends an access token, or uses a signed link, has proved what it may see, so it may
-read the answer wherever it runs. What anybody may read without either stays closed to foreign
-pages unless the operator names their origin: an instance inside a network would else be readable
-by every page its people visit. Cookies never count across sites: no answer allows credentials.
+read the answer wherever it runs. Public files are open to pages, too, which load models from here.
+The rest of the API stays closed to foreign pages without a token unless the operator names their
+origin: an instance inside a network could else be searched by every page its people visit. Cookies
+never count across sites: no answer allows credentials.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ EXPOSED = b", ".join(
     ]
 )
 _PATHS = re.compile(r"/(?:api|cas|-/lfs)/|/v1/telemetry\Z|/.+/(?:resolve|raw)/|/.+\.git/info/lfs/")
-_SIGNED = re.compile(r"/cas/data/|/-/lfs/")
+# Signed links, and files.
+_OPEN = re.compile(r"/cas/data/|/-/lfs/|/(?!api/).+/(?:resolve|raw)/")
 _HEADER_NAMES = re.compile(rb"[A-Za-z0-9-]{1,64}(?: *, *[A-Za-z0-9-]{1,64}){0,63}\Z")
 
 
 class CrossOrigin:
     """Middleware, outside of everything that answers, so that refusals can be read as well.
 
-    `origins` may read what is public without a token; `*` means every origin.
+    Pages of these `origins` may read all that is public without a token; `*` means every origin.
     """
 
     def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
@@ -69,7 +71,7 @@ class CrossOrigin:
             await self.app(scope, receive, send)
 
     def _may_read(self, scope: Scope, headers: dict[bytes, bytes], origin: bytes) -> bool:
-        if b"authorization" in headers or _SIGNED.match(scope["path"]):
+        if b"authorization" in headers or _OPEN.match(scope["path"]):
             return True
         return "*" in self._origins or origin.decode("latin-1") in self._origins
 
