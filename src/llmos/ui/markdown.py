@@ -40,6 +40,8 @@ _REFERENCES = re.compile(f"{_MENTION}|{_NUMBER}")
 _CODE_SPANS = re.compile(r"(?ms)^(`{3,}|~{3,}).*?^\1|`[^`\n]+`")
 _MATH_TOKENS = ("math_inline", "math_inline_double", "math_block", "math_block_label")
 
+_TAG_TEXT = re.compile(r"<[^>]*>")
+_DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+")
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 # Elements that end by themselves and so never make a tree deeper.
 _FLAT_TAGS = (
@@ -319,8 +321,24 @@ def _math_block(source: str) -> str:
     return f'<div class="math math-block">{escapeHtml(source.strip())}</div>\n'
 
 
-def _sanitise(html: str, link_base: str, image_base: str, id_prefix: str = ID_PREFIX) -> str:
+def render_html(html: str, base_url_for_links: str = "") -> str:
+    """Foreign HTML through the same allow-list, without anything it would fetch: only pictures that
+    are part of it stay. Empty if nothing readable is left."""
+    if _is_too_deep(html):
+        return ""
+    clean = _sanitise(html, base_url_for_links, "", has_media=False)
+    return clean if "<img" in clean or _TAG_TEXT.sub("", clean).strip() else ""
+
+
+def _sanitise(
+    html: str, link_base: str, image_base: str, id_prefix: str = ID_PREFIX, *, has_media: bool = True
+) -> str:
     def filter_attribute(tag: str, name: str, value: str) -> str | None:
+        if not has_media and name in ("src", "poster", "srcset"):
+            return value if tag == "img" and _DATA_IMAGE.fullmatch(value) else None
+        return filter_known(tag, name, value)
+
+    def filter_known(tag: str, name: str, value: str) -> str | None:
         if name == "href":
             return _resolve(value, link_base, _LINK_SCHEMES, id_prefix)
         if name in ("src", "poster"):
@@ -345,7 +363,7 @@ def _sanitise(html: str, link_base: str, image_base: str, id_prefix: str = ID_PR
             "audio": {"controls": "", "preload": "none"},
         },
         link_rel="nofollow noopener",
-        url_schemes=_LINK_SCHEMES,
+        url_schemes=_LINK_SCHEMES if has_media else _LINK_SCHEMES | {"data"},
         id_prefix=id_prefix,
         strip_comments=True,
     )

@@ -29,6 +29,7 @@ from llmos.ui.views import (
     PollOption,
     Reaction,
     RepoCard,
+    Series,
     Tab,
     Tag,
 )
@@ -66,6 +67,11 @@ model = AutoModel.from_pretrained("ada/tiny-llm")
 Attention is $\mathrm{softmax}(QK^\top / \sqrt{d})V$, trained on
 
 $$\mathcal{L} = -\sum_{t} \log p(x_t \mid x_{<t})$$
+
+```mermaid
+flowchart LR
+  tokens --> blocks --> logits
+```
 
 [^1]: After the data has been reviewed.
 """
@@ -117,6 +123,19 @@ def patterns_context() -> dict[str, Any]:
         "ada": Person("ada", "/ada", "Ada Lovelace"),
         "comments": _comments(),
         "polls": _polls(),
+        "days": [f"{day} Nov" for day in range(1, 31)],
+        "counts": [(day * 37) % 23 + day * 2 for day in range(30)],
+        "steps": [step * 100 for step in range(80)],
+        "curves": [
+            Series("train", [round(4.2 / (1 + step / 9) + 1.9, 3) for step in range(80)]),
+            Series(
+                "validation",
+                [
+                    round(4.1 / (1 + step / 10) + 2.1, 3) if step % 4 == 0 or step > 40 else None
+                    for step in range(80)
+                ],
+            ),
+        ],
         "emojis": ["👍", "❤️", "🎉", "🚀", "👀", "😕"],
     }
 

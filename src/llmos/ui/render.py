@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from llmos.infra.i18n import LOCALES, Locale, localize, translator
+from llmos.ui import charts
 from llmos.ui.filters import LANGUAGE_TAGS, LocaleFilters, icon_markup
 from llmos.ui.static_files import asset, manifest
 
@@ -131,6 +132,7 @@ def environment(locale: Locale) -> Environment:
     env.filters.update(filters.as_dict())
     env.filters["localize"] = lambda text: localize(text, locale)
     env.globals.update(asset=asset, icon=icon, locale=locale, language_tag=LANGUAGE_TAGS[locale])
+    env.globals["chart"] = charts
     env.globals["ui"] = _load_components(env)
     return env
 

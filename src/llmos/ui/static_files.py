@@ -24,9 +24,17 @@ _HASH_CHARS = 10
 _FOREVER = b"public, max-age=31536000, immutable"
 _BRIEFLY = b"no-cache"
 _TEXT_TYPES = ("text/", "image/svg+xml", "application/json")
-_TYPES = {".js": "text/javascript", ".woff2": "font/woff2", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".woff2": "font/woff2",
+    ".svg": "image/svg+xml",
+}
 _UNSERVED = {".md", ""}
 _CSS_URL = re.compile(r"url\(([^)\"':]+)\)")
+# Modules that name each other by relative addresses keep their own names; most carry a hash in them.
+_OWN_NAME = ".mjs"
+_NAMES_CONTENT = re.compile(r"-[0-9A-Z]{8}\.mjs$")
 _HASHED = re.compile(r"^(?P<stem>.+)\.(?P<hash>[0-9a-f]{10})(?P<ext>\.[a-z0-9]+)$")
 
 _extra_roots: list[Path] = []
@@ -34,7 +42,11 @@ _extra_roots: list[Path] = []
 
 @dataclass(frozen=True)
 class StaticFile:
-    """One file as served. `body_gzip` is None where compressing does not pay."""
+    """One file as served. `body_gzip` is None where compressing does not pay.
+
+    Modules of a package (`.mjs`) are many and rarely asked for: they stay at `path`, with an empty
+    `body`.
+    """
 
     name: str
     url: str
@@ -42,6 +54,7 @@ class StaticFile:
     body: bytes
     body_gzip: bytes | None
     etag: str
+    path: Path | None = None
 
 
 class UnknownAsset(KeyError):
@@ -65,6 +78,9 @@ def asset(name: str) -> str:
 
 def get_static_file(path: str) -> tuple[StaticFile, bool] | None:
     """The file behind a URL path below URL_PREFIX, and whether its hash is the current one."""
+    if path.endswith(_OWN_NAME):
+        module = manifest().get(path)
+        return (module, _NAMES_CONTENT.search(path) is not None) if module else None
     match = _HASHED.match(path)
     if not match:
         return None
@@ -76,13 +92,16 @@ def get_static_file(path: str) -> tuple[StaticFile, bool] | None:
 def manifest() -> dict[str, StaticFile]:
     """Every static file by name; built on first use, then constant for the process."""
     bodies: dict[str, bytes] = {}
+    files: dict[str, StaticFile] = {}
     for root in (_HERE / "static", *_extra_roots):
         for path in sorted(root.rglob("*")):
-            if path.is_file() and path.suffix not in _UNSERVED:
-                bodies[path.relative_to(root).as_posix()] = path.read_bytes()
+            name = path.relative_to(root).as_posix()
+            if path.suffix == _OWN_NAME:
+                files[name] = _module(name, path)
+            elif path.is_file() and path.suffix not in _UNSERVED:
+                bodies[name] = path.read_bytes()
     bodies["app.css"] = _join_styles(_HERE / "css")
     bodies["app.js"] = _join_scripts(_HERE / "static" / "js")
-    files: dict[str, StaticFile] = {}
     # Styles come last: they name fonts and images by hashed URL.
     for name in sorted(bodies, key=lambda name: (name.endswith(".css"), name)):
         body = bodies[name]
@@ -90,6 +109,17 @@ def manifest() -> dict[str, StaticFile]:
             body = _hash_urls(name, body, files)
         files[name] = _build(name, body)
     return files
+
+
+def _module(name: str, path: Path) -> StaticFile:
+    etag = f'"{hashlib.sha256(path.read_bytes()).hexdigest()[:_HASH_CHARS]}"'
+    return StaticFile(name, URL_PREFIX + name, "text/javascript; charset=utf-8", b"", None, etag, path)
+
+
+@lru_cache(maxsize=16)
+def _read_module(path: Path) -> tuple[bytes, bytes]:
+    body = path.read_bytes()
+    return body, gzip.compress(body, 6, mtime=0)
 
 
 def _build(name: str, body: bytes) -> StaticFile:
@@ -152,14 +182,16 @@ async def static_app(scope: Scope, receive: Receive, send: Send) -> None:
         (b"cache-control", _FOREVER if is_current else _BRIEFLY),
         (b"x-content-type-options", b"nosniff"),
         (b"vary", b"accept-encoding"),
+        # A sandboxed frame has no origin of its own and loads its modules as a stranger.
+        (b"access-control-allow-origin", b"*"),
     ]
     if request.get(b"if-none-match") == file.etag.encode():
         await _respond(scope, send, 304, headers, b"")
         return
-    body = file.body
+    body, body_gzip = _read_module(file.path) if file.path else (file.body, file.body_gzip)
     headers.append((b"content-type", file.content_type.encode()))
-    if file.body_gzip is not None and b"gzip" in request.get(b"accept-encoding", b""):
-        body = file.body_gzip
+    if body_gzip is not None and b"gzip" in request.get(b"accept-encoding", b""):
+        body = body_gzip
         headers.append((b"content-encoding", b"gzip"))
     await _respond(scope, send, 200, headers, body)
 

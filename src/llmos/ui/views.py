@@ -237,7 +237,7 @@ class Poll:
 
 @dataclass(frozen=True)
 class Series:
-    """A line or the bars of a chart; `None` is a gap."""
+    """A line of a chart; `None`: not measured there, the line goes on."""
 
     label: str
     values: Sequence[float | None]

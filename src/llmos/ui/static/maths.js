@@ -13,4 +13,4 @@ const setMaths = (root) => {
   }
 };
 setMaths(document);
-document.addEventListener("htmx:afterSwap", (event) => setMaths(event.target));
+document.addEventListener("htmx:load", (event) => setMaths(event.detail?.elt ?? event.target));

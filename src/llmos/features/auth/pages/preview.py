@@ -13,13 +13,32 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import PageForm, page_context, render_page
 from llmos.features.auth.texts import render_text
 from llmos.infra.i18n import lazy
-from llmos.infra.web.deps import ReadDb
+from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.urls import base_url
 from llmos.ui.markdown import MAX_CHARS
 from llmos.ui.render import render
 
 router = APIRouter()
+# The frame has no origin, may run the scripts of this site and reach nothing.
+_DIAGRAM_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src {origin}; style-src 'unsafe-inline'; img-src data:; "
+        "frame-ancestors 'self'; base-uri 'none'; form-action 'none'; sandbox allow-scripts"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-cache",
+}
 _CONTEXT = re.compile(r"(?:/[\w.-]{1,100}){2,3}")
 _FIELD = re.compile(r"[a-z_]{1,40}")
+
+
+@router.get("/-/diagram", response_class=HTMLResponse, include_in_schema=False)
+def show_diagram_frame(request: Request, rt: RuntimeDep) -> Response:
+    """The sandbox in which diagrams of user text are drawn; it shows nothing itself."""
+    origin = f"'self' {base_url(request, rt.settings)}"
+    headers = {name: value.format(origin=origin) for name, value in _DIAGRAM_HEADERS.items()}
+    return HTMLResponse(render("diagram.html", {}, page_context(request)), headers=headers)
 
 
 @router.post("/-/preview", response_class=HTMLResponse, include_in_schema=False)

@@ -21,6 +21,7 @@ from llmos.features.repos.models import Repo
 from llmos.features.repos.pages.files import commit_view
 from llmos.features.repos.pages.frame import repo_frame
 from llmos.features.repos.pages.previews import MAX_TEXT_BYTES, Preview, preview_file
+from llmos.features.repos.pages.rendering import render_card, render_notebook_file
 from llmos.features.repos.pages.repo import gate_of
 from llmos.features.repos.pages.revisions import Place, crumbs_of, place_of, ref_menu
 from llmos.features.repos.pages.routes import RepoRoutes, file_href, page_repo
@@ -31,9 +32,10 @@ from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.ui.filters import with_query
-from llmos.ui.markdown import render_markdown
+from llmos.ui.notebook import NotebookError
 
 routes = RepoRoutes()
+_EDITABLE = ("text", "markdown", "notebook", "empty", "table")
 
 
 @routes.get("/blob/{rev:rev}/{path:rest}")
@@ -53,6 +55,10 @@ def blob_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
     preview = (
         _preview(db, rt, repo, git_repo, entry, as_text) if may_read else Preview("binary", problem="gated")
     )
+    try:
+        rendered = _render(repo, place, preview)
+    except NotebookError:
+        preview, rendered = _preview(db, rt, repo, git_repo, entry, True), None
     changed = last_commits(git_repo, place.commit, [entry]).get(entry.path)
     context: dict[str, Any] = {
         "frame": frame,
@@ -61,13 +67,13 @@ def blob_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "refs": ref_menu(git_repo, repo, place, "blob"),
         "crumbs": crumbs_of(repo, place),
         "preview": preview,
-        "rendered": _render(repo, place, preview),
+        "rendered": rendered,
         "as_text": as_text,
         "has_source": _has_source(entry, preview, as_text),
         "gate": None if may_read else gate_of(db, actor, repo),
         "commit": commit_view(repo, changed) if changed else None,
         "can_edit": frame.can_write and place.is_branch,
-        "can_edit_text": entry.lfs is None and preview.kind in ("text", "markdown", "empty", "table")
+        "can_edit_text": entry.lfs is None and preview.kind in _EDITABLE
         and entry.size <= MAX_TEXT_BYTES and not place.path.endswith(".parquet"),
         "links": blob_links(repo, place),
     }  # fmt: skip
@@ -78,7 +84,7 @@ def _has_source(entry: TreeEntry, preview: Preview, as_text: bool) -> bool:
     """Whether a file shown as something else can also be read as text."""
     if entry.path.endswith(".parquet"):
         return False
-    return as_text or preview.kind in ("markdown", "table") or entry.path.endswith(".svg")
+    return as_text or preview.kind in ("markdown", "notebook", "table") or entry.path.endswith(".svg")
 
 
 def blob_links(repo: Repo, place: Place) -> dict[str, str]:
@@ -137,12 +143,14 @@ def _pieces(rt: Runtime, large: LargeFileRef, offset: int, length: int) -> Itera
 
 
 def _render(repo: Repo, place: Place, preview: Preview) -> Any:
+    folder = place.path.rpartition("/")[0]
+    bases = (
+        file_href(repo, "blob", place.rev, folder) + "/",
+        file_href(repo, "resolve", place.rev, folder) + "/",
+    )
+    if preview.kind == "notebook":
+        return render_notebook_file(preview.text, *bases)
     if preview.kind != "markdown":
         return None
-    folder = place.path.rpartition("/")[0]
     text = split_front_matter(preview.text)[1] if place.path == "README.md" else preview.text
-    return render_markdown(
-        text,
-        base_url_for_links=file_href(repo, "blob", place.rev, folder) + "/",
-        image_base=file_href(repo, "resolve", place.rev, folder) + "/",
-    )
+    return render_card(text, *bases)

@@ -24,10 +24,21 @@ MAX_TENSORS = 1000
 _IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".bmp", ".ico", ".svg"}
 _AUDIO = {".mp3", ".wav", ".ogg", ".flac", ".m4a", ".opus"}
 _VIDEO = {".mp4", ".webm", ".mov"}
+MAX_NOTEBOOK_BYTES = 8 * 1024 * 1024
 _MARKDOWN = {".md", ".markdown"}
 
 Kind = Literal[
-    "text", "markdown", "image", "audio", "video", "table", "tensors", "metadata", "binary", "empty"
+    "text",
+    "markdown",
+    "notebook",
+    "image",
+    "audio",
+    "video",
+    "table",
+    "tensors",
+    "metadata",
+    "binary",
+    "empty",
 ]
 
 
@@ -101,6 +112,8 @@ def _media_kind(suffix: str) -> Kind | None:
 def _text(read: Reader, path: str, suffix: str, size_bytes: int, as_text: bool) -> Preview:
     if b"\0" in read(0, min(size_bytes, 8000)):
         return Preview("binary")
+    if suffix == ".ipynb" and not as_text and size_bytes <= MAX_NOTEBOOK_BYTES:
+        return Preview("notebook", text=read(0, size_bytes).decode("utf-8", "replace"))
     if size_bytes > MAX_TEXT_BYTES:
         head = read(0, MAX_HEAD_BYTES).decode("utf-8", "replace").rpartition("\n")[0]
         return Preview("text", code=highlight_file(head, path), problem="cut")

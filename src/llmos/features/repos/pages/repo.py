@@ -24,6 +24,7 @@ from llmos.features.repos.likes import has_liked, like_repo, unlike_repo
 from llmos.features.repos.models import Repo, RepoFacts
 from llmos.features.repos.pages.facts_box import evaluation_rows, facts_box
 from llmos.features.repos.pages.frame import repo_frame
+from llmos.features.repos.pages.rendering import render_card
 from llmos.features.repos.pages.routes import RepoRoutes, file_href, page_repo, repo_href
 from llmos.features.repos.pages.snippets import first_steps, usage_snippets
 from llmos.features.repos.pages.views import summary_of
@@ -62,10 +63,8 @@ def card_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
 def _render_card(repo: Repo, facts: RepoFacts, main: str) -> Any:
     if not facts.card_text.strip():
         return None
-    return render_markdown(
-        facts.card_text,
-        base_url_for_links=file_href(repo, "blob", main) + "/",
-        image_base=file_href(repo, "resolve", main) + "/",
+    return render_card(
+        facts.card_text, file_href(repo, "blob", main) + "/", file_href(repo, "resolve", main) + "/"
     )
 
 

@@ -19,13 +19,17 @@ document.addEventListener("click", async (event) => {
   }, 1600);
 });
 // Code in Markdown gets a copy button, made from the page's own template.
-const copyTemplate = document.querySelector("[data-copy-template]");
-for (const code of copyTemplate ? document.querySelectorAll(".markdown pre > code") : []) {
-  const frame = document.createElement("div");
-  frame.className = "code-fence";
-  frame.dataset.copy = "";
-  code.dataset.copySource = "";
-  code.parentElement.tabIndex = 0;
-  code.parentElement.replaceWith(frame);
-  frame.append(code.parentElement, copyTemplate.content.cloneNode(true));
-}
+const addCopyButtons = (root) => {
+  const template = document.querySelector("[data-copy-template]");
+  for (const code of (template && root.querySelectorAll?.(".markdown pre:not(.diagram) > code:not([data-copy-source])")) || []) {
+    const frame = document.createElement("div");
+    frame.className = "code-fence";
+    frame.dataset.copy = "";
+    code.dataset.copySource = "";
+    code.parentElement.tabIndex = 0;
+    code.parentElement.replaceWith(frame);
+    frame.append(code.parentElement, template.content.cloneNode(true));
+  }
+};
+addCopyButtons(document);
+document.addEventListener("htmx:load", (event) => addCopyButtons(event.detail?.elt ?? event.target));

@@ -1,0 +1,100 @@
+"""Geometry of charts drawn on the server: SVG paths on a plane that CSS stretches.
+
+The plane is WIDTH x HEIGHT units; axis words stand outside it as HTML, so that nothing is distorted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from llmos.ui.views import Series
+
+WIDTH = 600
+HEIGHT = 100
+MAX_TABLE_ROWS = 400
+_STEPS = (1, 2, 2.5, 5, 10)
+
+
+@dataclass(frozen=True)
+class Bar:
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Plot:
+    """`top` and `bottom` are the values at the edges; `paths` has one SVG path per series."""
+
+    top: float
+    bottom: float
+    bars: Sequence[Bar] = ()
+    paths: Sequence[str] = ()
+
+
+def bar_plot(labels: Sequence[str], values: Sequence[float]) -> Plot:
+    """Bars from zero up; negative values are drawn as zero."""
+    top = nice_ceiling(max(values, default=0))
+    step = WIDTH / max(len(values), 1)
+    gap = min(step * 0.25, 4)
+    bars = []
+    for position, (label, value) in enumerate(zip(labels, values, strict=True)):
+        height = HEIGHT * max(value, 0) / top
+        left = position * step + gap / 2
+        bars.append(
+            Bar(
+                round(left, 2),
+                round(HEIGHT - height, 2),
+                round(step - gap, 2),
+                round(height, 2),
+                label,
+                value,
+            )
+        )
+    return Plot(top, 0, bars)
+
+
+def line_plot(series: Sequence[Series], *, from_zero: bool = False) -> Plot:
+    """A path per series over equal steps, past values that are None or not finite."""
+    known = [value for line in series for value in line.values if is_known(value)]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    low = min(low, 0.0) if from_zero else low
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    return Plot(high, low, paths=[_path(line.values, low, high) for line in series])
+
+
+def spark_path(values: Sequence[float | None]) -> str:
+    """The path of a small line without axes, from zero."""
+    return line_plot([Series("", values)], from_zero=True).paths[0]
+
+
+def is_known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def nice_ceiling(value: float) -> float:
+    """The next round number, for the top of an axis; at least 1."""
+    if value <= 1:
+        return 1
+    size: float = 10.0 ** math.floor(math.log10(value))
+    return next(size * step for step in _STEPS if value <= size * step * 1.000001)
+
+
+def _path(values: Sequence[float | None], low: float, high: float) -> str:
+    step = WIDTH / max(len(values) - 1, 1)
+    parts: list[str] = []
+    for position, value in enumerate(values):
+        if value is None or not math.isfinite(value):
+            continue
+        x = round(position * step, 1)
+        y = round(HEIGHT - HEIGHT * (value - low) / (high - low), 2)
+        parts.append(f"{'L' if parts else 'M'}{x:g} {y:g}")
+    # A lone point would be invisible: a line of no length has round ends.
+    return " ".join(parts) + ("h0" if len(parts) == 1 else "")
