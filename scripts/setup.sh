@@ -46,7 +46,7 @@ make_venv() {
     [ -x .venv/bin/python ] && return
     local python; python=$(python_311)
     say "Creating .venv with $python"
-    "$python" -m venv .venv 2>/dev/null || { apt_install python3-venv; "$python" -m venv --clear .venv; }
+    "$python" -m venv .venv >/dev/null 2>&1 || { apt_install python3-venv; "$python" -m venv --clear .venv; }
     .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/tools.lock
 }
 

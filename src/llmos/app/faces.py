@@ -28,6 +28,8 @@ def face_of(request: Request) -> str:
         return "git"
     if _LFS_PATH.search(path):
         return "lfs"
+    if path == "/oauth/authorize":
+        return "page"  # the one address of OAuth that people see
     if path.startswith(("/api/", "/oauth/", "/v1/", "/v2/", "/cas/", "/.well-known/")):
         return "hub"
     accepts = request.headers.get("accept", "")

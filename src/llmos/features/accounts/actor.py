@@ -16,7 +16,8 @@ class TokenScope:
     """
 
     target: str
-    verbs: frozenset[str]  # of: repo.read, repo.write, repo.admin, discussion.write, job.write, inference
+    # Of: repo.read, repo.write, repo.admin, repo.create (of apps), discussion.write, job.write, inference.
+    verbs: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Actor:
     locale: str | None = None
     theme: str | None = None
     avatar_url: str | None = None
+    # A suspended person reads, appeals and exports, and does nothing else.
+    is_suspended: bool = False
 
     @property
     def is_anonymous(self) -> bool:
@@ -62,8 +65,14 @@ class Actor:
     def allows(self, verb: str, namespace: str, repo_key: str | None = None) -> bool:
         """Whether the credential itself permits `verb`; says nothing about roles.
 
-        `repo_key` is `"type:namespace/name"`. A read token allows only `repo.read`.
+        `repo_key` is `"type:namespace/name"`. A read token allows only `repo.read`, and so does
+        any credential of a suspended person.
         """
+        if self.is_suspended:
+            return verb == "repo.read" and self._permits(verb, namespace, repo_key)
+        return self._permits(verb, namespace, repo_key)
+
+    def _permits(self, verb: str, namespace: str, repo_key: str | None) -> bool:
         if self.token_role is None or self.token_role == "write":
             return True
         if self.token_role == "read":
@@ -71,11 +80,20 @@ class Actor:
         wanted = {"*", namespace.lower(), (repo_key or "").lower()}
         return any(verb in scope.verbs for scope in self.scopes if scope.target in wanted)
 
+    def check_not_suspended(self) -> None:
+        """Refuse people who were suspended; where they learn why and until when is said."""
+        if self.is_suspended:
+            raise Forbidden(
+                lazy("Your account is suspended: /moderation/standing says why, and takes your appeal."),
+                code="Suspended",
+            )
+
     def check_account_write(self) -> None:
         """Refuse credentials too narrow to change the account itself (settings, tokens, orgs)."""
         if self.is_operator:
             return
         self.require_user()
+        self.check_not_suspended()
         if self.token_role not in (None, "write"):
             raise Forbidden(lazy("This needs a token with the 'write' role; yours is narrower."))
 

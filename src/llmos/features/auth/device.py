@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -17,6 +19,7 @@ from llmos.features.accounts import audit
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import User
 from llmos.features.auth.models import AccessToken, DeviceGrant
+from llmos.features.auth.oauth_scopes import FULL_SCOPE
 from llmos.features.auth.tokens import add_token
 from llmos.infra.i18n import lazy
 from llmos.infra.security.secrets import hash_secret
@@ -25,6 +28,7 @@ EXPIRES_IN_S = 900
 INTERVAL_S = 2
 TOKEN_DAYS = 30
 REFRESH_DAYS = 180
+APP_TOKEN_TTL = timedelta(hours=8)
 # Two processes of one person may refresh at the same moment, and go on with the old token a while.
 REFRESH_GRACE = timedelta(minutes=2)
 # RFC 8628, section 6.1: no vowels, so that no word appears; nothing that looks like a digit.
@@ -50,6 +54,18 @@ class TokenAnswer:
     access_token: str = ""
     refresh_token: str = ""
     expires_in_s: int = 0
+    scope: str = FULL_SCOPE
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What a pair of tokens is to be: by default all the person may do, as a device sign-in gives."""
+
+    name: str
+    role: str = "write"
+    scopes: Sequence[dict[str, Any]] = ()
+    oauth_scopes: str | None = None
+    ttl: timedelta = timedelta(days=TOKEN_DAYS)
 
 
 def start_device(db: Session, client_id: str, *, user_agent: str = "") -> DeviceStart:
@@ -117,7 +133,7 @@ def poll_device(db: Session, client_id: str, device_code: str) -> TokenAnswer:
     grant.status = "used"
     if user is None or user.disabled_at is not None:
         return TokenAnswer("access_denied", "The account cannot sign in.")
-    return _issue(db, user, client_id)
+    return issue(db, user, client_id, Issue(new_token_name(client_id)))
 
 
 def _keep_waiting(grant: DeviceGrant) -> TokenAnswer:
@@ -147,7 +163,9 @@ def refresh(db: Session, client_id: str, refresh_token: str) -> TokenAnswer:
     row.refresh_used_at = row.refresh_used_at or now
     latest = now + REFRESH_GRACE
     row.expires_at = min(row.expires_at, latest) if row.expires_at else latest
-    return _issue(db, row.user, client_id, name=row.name)
+    ttl = timedelta(days=TOKEN_DAYS) if row.oauth_scopes is None else APP_TOKEN_TTL
+    same = Issue(row.name, row.role, row.scopes, row.oauth_scopes, ttl)
+    return issue(db, row.user, client_id, same, is_new=False)
 
 
 def _revoke_family(db: Session, row: AccessToken) -> None:
@@ -163,21 +181,33 @@ def _revoke_family(db: Session, row: AccessToken) -> None:
     audit.record(db, Actor(name="system"), "token.reuse", row.user.name, token=row.name)
 
 
-def _issue(db: Session, user: User, client_id: str, name: str | None = None) -> TokenAnswer:
+def new_token_name(client: str) -> str:
+    """A name for the tokens of one sign-in of a program or app."""
+    return f"oauth-{client_name(client)}-{secrets.token_hex(3)}"
+
+
+def issue(db: Session, user: User, client_id: str, wish: Issue, *, is_new: bool = True) -> TokenAnswer:
+    """An access token and its refresh token; both can be read only in this answer."""
     secret, refresh_token = new_access_token(), new_secret()
     now = clock.now()
-    if name is None:
-        name = f"oauth-{client_name(client_id)}-{secrets.token_hex(3)}"
-        audit.record(db, Actor(user_id=user.id, name=user.name), "token.create", user.name, token=name)
+    if is_new:
+        audit.record(db, Actor(user_id=user.id, name=user.name), "token.create", user.name, token=wish.name)
     add_token(
         db,
         user,
-        name=name,
+        name=wish.name,
         secret=secret,
-        role="write",
+        role=wish.role,
+        scopes=list(wish.scopes),
+        oauth_scopes=wish.oauth_scopes,
         client_id=client_id,
-        expires_at=now + timedelta(days=TOKEN_DAYS),
+        expires_at=now + wish.ttl,
         refresh_hash=hash_secret(refresh_token),
         refresh_expires_at=now + timedelta(days=REFRESH_DAYS),
     )
-    return TokenAnswer(access_token=secret, refresh_token=refresh_token, expires_in_s=TOKEN_DAYS * 86_400)
+    return TokenAnswer(
+        access_token=secret,
+        refresh_token=refresh_token,
+        expires_in_s=int(wish.ttl.total_seconds()),
+        scope=FULL_SCOPE if wish.oauth_scopes is None else wish.oauth_scopes,
+    )

@@ -22,6 +22,7 @@ from llmos.core.repo_types import RepoType
 from llmos.features.accounts import audit
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
+from llmos.features.auth.oauth_flow import remember_created
 from llmos.features.repos.claims import release_claims
 from llmos.features.repos.commit_targets import author_identity, site_identity
 from llmos.features.repos.indexing import forget_search, index_head
@@ -93,7 +94,9 @@ def create_repo(
     )
     content = first_files(repo_type, name=repo_name, license_id=license_id, sdk=sdk, files=files)
     init_git(git_path(rt, repo), author_identity(rt, actor), site_identity(rt), content)
-    return add_repo_row(db, actor, rt, repo, namespace_id=namespace_id, name=repo_name)
+    repo = add_repo_row(db, actor, rt, repo, namespace_id=namespace_id, name=repo_name)
+    remember_created(db, actor, repo.key)
+    return repo
 
 
 def default_visibility(namespace: Namespace) -> str:

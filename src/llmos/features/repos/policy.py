@@ -114,7 +114,7 @@ def can_write(actor: Actor, repo: Owned) -> bool:
 def can_admin(actor: Actor, repo: Owned) -> bool:
     """May rename, move, delete, change visibility and gating, and handle access requests."""
     role = role_in(actor, repo.namespace)
-    if role is None or not actor.allows("repo.write", repo.namespace.name, repo.key):
+    if role is None or not actor.allows("repo.admin", repo.namespace.name, repo.key):
         return False
     if role is Role.CONTRIBUTOR:
         return repo.created_by_id == actor.user_id
@@ -124,7 +124,9 @@ def can_admin(actor: Actor, repo: Owned) -> bool:
 def can_create(actor: Actor, namespace: Namespace) -> bool:
     """May create repositories in the namespace: contributors and up."""
     role = role_in(actor, namespace)
-    if role is None or not actor.allows("repo.write", namespace.name):
+    if role is None:
+        return False
+    if not any(actor.allows(verb, namespace.name) for verb in ("repo.write", "repo.create")):
         return False
     return role.rank >= Role.CONTRIBUTOR.rank
 
@@ -152,6 +154,7 @@ def refuse(actor: Actor, message: str) -> NoReturn:
     """Forbidden with `message`; a visitor is asked to sign in instead (Unauthenticated)."""
     if actor.is_anonymous:
         raise Unauthenticated(lazy("Sign in, or send an access token, to do this."))
+    actor.check_not_suspended()
     raise Forbidden(message)
 
 

@@ -1,21 +1,28 @@
-"""OAuth as Hub clients use it: device sign-in (RFC 8628), refresh (RFC 6749), user information."""
+"""OAuth as Hub clients use it: tokens for codes (RFC 6749, RFC 8628), and who a token belongs to.
+
+The page where people allow an app is of the feature `auth`.
+"""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
+from urllib.parse import unquote_plus
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse
+from sqlalchemy.orm import Session
+from starlette.responses import JSONResponse, Response
 
-from llmos.core.errors import BadRequest, NotBuilt, Unauthenticated
+from llmos.core.errors import BadRequest, Unauthenticated
 from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import User
 from llmos.features.accounts.queries import list_memberships
-from llmos.features.auth import device
+from llmos.features.auth import device, oauth_flow
 from llmos.features.auth.credentials import INVALID_CREDENTIALS
 from llmos.features.auth.device import TokenAnswer
 from llmos.features.auth.edge import ActorDep
-from llmos.infra.i18n import lazy
+from llmos.features.auth.models import AccessToken
+from llmos.features.auth.oauth_scopes import SCOPES, allows_claim
 from llmos.infra.web.deps import ReadDb, RuntimeDep, run_write
 from llmos.infra.web.forms import Form, read_form
 from llmos.infra.web.urls import base_url
@@ -24,7 +31,11 @@ from llmos.protocols.hf.whoami import org_entry
 router = APIRouter(tags=["identity"])
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_GRANTS = ("authorization_code", "refresh_token", DEVICE_GRANT)
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+# Pages of other sites read these answers; no cookie of ours is ever looked at for them.
+_OPEN = {"Access-Control-Allow-Origin": "*"}
+_TOKEN_HEADERS = _NO_STORE | _OPEN
 
 
 @router.post("/oauth/device")
@@ -50,44 +61,65 @@ async def post_device(request: Request, rt: RuntimeDep) -> JSONResponse:
 
 @router.post("/oauth/token")
 async def post_token(request: Request, rt: RuntimeDep) -> JSONResponse:
-    """RFC 8628, section 3.4 and RFC 6749, section 6: trade a device code or refresh token."""
+    """RFC 6749, sections 3.2 and 6, and RFC 8628, section 3.4: trade a code or refresh token."""
     try:
         form = await read_form(request)
-        grant_type, client_id = form.text("grant_type"), form.text("client_id")
-        answer = await _trade(rt, form, grant_type, client_id)
+        client = _read_client(request, form)
+        answer = await run_write(rt, lambda db: _trade(db, form, client))
     except BadRequest as error:
         answer = TokenAnswer("invalid_request", error.message)
     if answer.error is not None:
         body: dict[str, Any] = {"error": answer.error, "error_description": answer.description}
-        return JSONResponse(body, 400, _NO_STORE)
+        if answer.error == "invalid_client":
+            return JSONResponse(body, 401, _TOKEN_HEADERS | {"WWW-Authenticate": 'Basic realm="OAuth"'})
+        return JSONResponse(body, 400, _TOKEN_HEADERS)
     return JSONResponse(
         {
             "access_token": answer.access_token,
             "token_type": "bearer",
             "expires_in": answer.expires_in_s,
             "refresh_token": answer.refresh_token,
-            "scope": "openid profile email read-repos write-repos manage-repos",
+            "scope": answer.scope,
         },
-        headers=_NO_STORE,
+        headers=_TOKEN_HEADERS,
     )
 
 
-async def _trade(rt: RuntimeDep, form: Form, grant_type: str, client_id: str) -> TokenAnswer:
+def _read_client(request: Request, form: Form) -> tuple[str, str | None]:
+    """Client id and secret, of the form or of a Basic header (RFC 6749, section 2.3.1), not of both."""
+    client_id = form.text("client_id")
+    secret = form.text("client_secret", strip=False) if form.has("client_secret") else None
+    scheme, _, rest = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return client_id, secret
+    try:
+        name, colon, password = base64.b64decode(rest, validate=True).decode().partition(":")
+    except ValueError as error:
+        raise BadRequest("The Authorization header is not 'Basic' with client id and secret.") from error
+    if secret is not None or (client_id and client_id != unquote_plus(name)) or not colon:
+        raise BadRequest("Send the client's id and secret once: in the form or in the Authorization header.")
+    return unquote_plus(name), unquote_plus(password)
+
+
+def _trade(db: Session, form: Form, client: tuple[str, str | None]) -> TokenAnswer:
+    grant_type, client_id = form.text("grant_type"), client[0]
+    if grant_type not in _GRANTS:
+        return TokenAnswer("unsupported_grant_type", f"grant_type must be one of: {', '.join(_GRANTS)}.")
+    refusal = oauth_flow.check_client(db, *client)
+    if refusal is not None:
+        return refusal
     if grant_type == DEVICE_GRANT:
-        code = form.text("device_code")
-        return await run_write(rt, lambda db: device.poll_device(db, client_id, code))
+        return device.poll_device(db, client_id, form.text("device_code"))
     if grant_type == "refresh_token":
-        old = form.text("refresh_token")
-        return await run_write(rt, lambda db: device.refresh(db, client_id, old))
-    return TokenAnswer("unsupported_grant_type", f"grant_type must be refresh_token or {DEVICE_GRANT}.")
+        return device.refresh(db, client_id, form.text("refresh_token"))
+    verifier = form.text("code_verifier")
+    return oauth_flow.trade_code(db, client_id, form.text("code"), form.text("redirect_uri"), verifier)
 
 
-@router.get("/oauth/authorize")
-@router.post("/oauth/authorize")
-def authorize() -> JSONResponse:
-    raise NotBuilt(
-        lazy("Signing in to other sites through this one is not offered yet: use the device sign-in.")
-    )
+@router.options("/oauth/userinfo", include_in_schema=False)
+def options_userinfo() -> Response:
+    """What a browser asks before a page of another site sends its token here."""
+    return Response(None, 204, _OPEN | {"Access-Control-Allow-Headers": "authorization"})
 
 
 @router.get("/oauth/userinfo")
@@ -96,7 +128,17 @@ def get_userinfo(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) 
     if actor.user_id is None:
         raise Unauthenticated(INVALID_CREDENTIALS, code="InvalidCredentials")
     user = db.get_one(User, actor.user_id)
-    base = base_url(request, rt.settings)
+    token = db.get(AccessToken, actor.token_id) if actor.token_id is not None else None
+    scopes = token.oauth_scopes if token is not None else None
+    claims: dict[str, Any] = {"sub": user.namespace.object_id}
+    if allows_claim(scopes, "profile"):
+        claims |= _profile(db, base_url(request, rt.settings), user, allows_claim(scopes, "read-orgs"))
+    if allows_claim(scopes, "email"):
+        claims |= {"email": user.email, "email_verified": user.email_verified_at is not None}
+    return JSONResponse(claims, headers=_OPEN)
+
+
+def _profile(db: Session, base: str, user: User, with_roles: bool) -> dict[str, Any]:
     orgs = []
     for membership in list_memberships(db, user.id):
         entry = org_entry(base, membership)
@@ -107,24 +149,19 @@ def get_userinfo(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) 
                 "preferred_username": entry["name"],
                 "picture": entry["avatarUrl"],
                 "isEnterprise": False,
-                "roleInOrg": entry["roleInOrg"],
+                **({"roleInOrg": entry["roleInOrg"]} if with_roles else {}),
             }
         )
-    return JSONResponse(
-        {
-            "sub": user.namespace.object_id,
-            "name": user.fullname,
-            "preferred_username": user.name,
-            "email": user.email,
-            "email_verified": user.email_verified_at is not None,
-            "picture": base + avatar_url(user.namespace),
-            "profile": f"{base}/{user.name}",
-            "website": user.namespace.website,
-            "isPro": False,
-            "canPay": False,
-            "orgs": orgs,
-        }
-    )
+    return {
+        "name": user.fullname,
+        "preferred_username": user.name,
+        "picture": base + avatar_url(user.namespace),
+        "profile": f"{base}/{user.name}",
+        "website": user.namespace.website,
+        "isPro": False,
+        "canPay": False,
+        "orgs": orgs,
+    }
 
 
 @router.get("/.well-known/openid-configuration")
@@ -138,11 +175,13 @@ def get_openid_configuration(request: Request, rt: RuntimeDep) -> JSONResponse:
             "device_authorization_endpoint": f"{base}/oauth/device",
             "token_endpoint": f"{base}/oauth/token",
             "userinfo_endpoint": f"{base}/oauth/userinfo",
-            "grant_types_supported": [DEVICE_GRANT, "refresh_token"],
+            "grant_types_supported": list(_GRANTS),
             "response_types_supported": ["code"],
-            "scopes_supported": ["openid", "profile", "email", "read-repos", "write-repos", "manage-repos"],
+            "scopes_supported": list(SCOPES),
+            "code_challenge_methods_supported": ["S256"],
             "subject_types_supported": ["public"],
-            "token_endpoint_auth_methods_supported": ["none"],
+            "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "claims_supported": ["sub", "name", "preferred_username", "email", "email_verified", "picture"],
-        }
+        },
+        headers=_OPEN,
     )

@@ -18,6 +18,7 @@ from llmos.features.accounts.queries import list_memberships
 from llmos.features.auth.credentials import INVALID_CREDENTIALS
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.models import AccessToken
+from llmos.features.auth.oauth_scopes import allows_claim
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.urls import base_url
 
@@ -27,6 +28,7 @@ router = APIRouter(tags=["identity"])
 _PERMISSIONS = {
     "repo.read": "repo.content.read",
     "repo.write": "repo.write",
+    "repo.create": "repo.create",
     "repo.admin": "repo.access.read",
     "discussion.write": "discussion.write",
     "job.write": "job.write",
@@ -41,13 +43,15 @@ def get_whoami(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) ->
         raise Unauthenticated(INVALID_CREDENTIALS, code="InvalidCredentials")
     user = db.get_one(User, actor.user_id)
     base = base_url(request, rt.settings)
+    token = db.get(AccessToken, actor.token_id) if actor.token_id is not None else None
+    email = user.email if token is None or allows_claim(token.oauth_scopes, "email") else None
     return JSONResponse(
         {
             "type": "user",
             "id": user.namespace.object_id,
             "name": user.name,
             "fullname": user.fullname,
-            "email": user.email,
+            "email": email,
             "emailVerified": user.email_verified_at is not None,
             "canPay": False,
             "isPro": False,

@@ -20,7 +20,9 @@ def add_account_pages(app: FastAPI) -> None:
     from llmos.features.auth.pages import (
         account,
         admin,
+        applications,
         avatars,
+        consent,
         device,
         organizations,
         people,
@@ -32,5 +34,18 @@ def add_account_pages(app: FastAPI) -> None:
 
     for feature in ("auth", "accounts"):
         register_templates(_FEATURES / feature / "templates")
-    for module in (signin, recovery, device, account, tokens, organizations, people, avatars, preview, admin):
+    for module in (
+        signin,
+        recovery,
+        device,
+        consent,
+        account,
+        tokens,
+        applications,
+        organizations,
+        people,
+        avatars,
+        preview,
+        admin,
+    ):
         add_router(app, module.router)
