@@ -13,7 +13,7 @@ _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length
 
 
 class Relay:
-    """Forwards to `port`, keeping the Host the client used.
+    """Forwards to `port`, which may be changed, keeping the Host the client used.
 
     `sent` counts body bytes and `seen` requests by kind (`xorbs`, `shards`, `hub`, …). Of each kind
     but `hub` every `fail_every`-th request is answered 503.
@@ -23,6 +23,7 @@ class Relay:
         self.sent: Counter[str] = Counter()
         self.seen: Counter[str] = Counter()
         self.failed = 0
+        self.port = port
         self._lock = threading.Lock()
         relay = self
 
@@ -35,7 +36,7 @@ class Relay:
                 if relay._note(self.path, size, fail_every):
                     self._reply(503, {}, b"")
                     return
-                upstream = http.client.HTTPConnection("127.0.0.1", port)
+                upstream = http.client.HTTPConnection("127.0.0.1", relay.port)
                 try:
                     upstream.request(self.command, self.path, body or None, dict(self.headers))
                     answer = upstream.getresponse()

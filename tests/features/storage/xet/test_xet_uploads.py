@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
+import lz4.frame
 import pytest
 from sqlalchemy import func, select
 
 from features.storage.xet.conftest import Made, Store, make_file, object_path
-from llmos.features.repos.claims import get_claims
+from llmos.features.accounts.models import Namespace
+from llmos.features.repos.claims import get_claims, used_bytes
 from llmos.features.repos.models import Repo
 from llmos.features.repos.xet_claims import verify_claims
 from llmos.features.storage.xet.models import XetFile, XetXorb
+from llmos.features.storage.xet.reading import stream_file
 from llmos.infra.runtime import Runtime
 from llmos.infra.xet.hashes import hash_range, to_hex
 from llmos.infra.xet.merkle import file_hash
-from llmos.infra.xet.shard import ShardFile, ShardTerm
+from llmos.infra.xet.shard import ShardFile, ShardTerm, ShardXorb
 from llmos.infra.xet.shard_writer import write_shard
 
 MakeRepo = Callable[..., str]
@@ -93,6 +97,54 @@ def test_bad_xorb_leaves_nothing(
     assert stored_counts(rt) == (0, 0)
     assert not list(rt.objects.list("xorbs"))
     assert not list(rt.settings.tmp_root.iterdir())
+
+
+@pytest.mark.parametrize("scheme", [1, 2])
+def test_decompression_bomb_is_refused_and_stays_small(
+    store: Store, rt: Runtime, ada: str, scheme: int
+) -> None:
+    unfolded = 60 * 1024 * 1024
+    frame = lz4.frame.compress(bytes(unfolded), block_size=lz4.frame.BLOCKSIZE_MAX4MB)
+    header = b"\0" + len(frame).to_bytes(3, "little") + bytes([scheme]) + (131_072).to_bytes(3, "little")
+    tracemalloc.start()
+    try:
+        status, _ = store.post(f"/v1/xorbs/default/{make_file(2).xorb_hash}", ada, header + frame)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert status == 400
+    assert peak_bytes < unfolded / 4
+    assert stored_counts(rt) == (0, 0)
+
+
+def test_what_no_file_uses_yet_counts_against_the_quota(store: Store, rt: Runtime, ada: str) -> None:
+    first, second = make_file(1, scheme=0), make_file(2, scheme=0)
+
+    def used() -> int:
+        with rt.database.reading() as db:
+            return used_bytes(db, ada_id)
+
+    with rt.database.writing() as db:
+        ada_id = db.scalars(select(Namespace.id).where(Namespace.name == "ada")).one()
+        db.get_one(Namespace, ada_id).quota_bytes = len(first.xorb) + len(second.xorb) - 1
+    assert store.post(f"/v1/xorbs/default/{first.xorb_hash}", ada, first.xorb)[0] == 200
+    assert used() == len(first.xorb)
+    status, text = store.post(f"/v1/xorbs/default/{second.xorb_hash}", ada, second.xorb)
+    assert (status, "quota" in text) == (413, True)
+    body = json.dumps({"length": len(second.xorb)}).encode()
+    assert store.post(f"/v1/xorb-grants/default/{second.xorb_hash}", ada, body)[0] == 413
+    assert stored_counts(rt) == (1, 0)
+    assert (
+        store.post(
+            "/v1/shards",
+            ada,
+            write_shard([], [ShardXorb.from_table(first.parsed.xorb_hash, first.parsed.table())]),
+        )[0]
+        == 200
+    )
+    assert used() == len(first.xorb), "to name a xorb without a file that uses it changes nothing"
+    assert store.post("/v1/shards", ada, first.shard())[0] == 200
+    assert used() == len(first.data), "counted once, as a file"
 
 
 def test_xorb_under_a_wrong_or_malformed_name(store: Store, ada: str) -> None:
@@ -269,8 +321,29 @@ def test_file_of_many_pieces_and_repeats(store: Store, rt: Runtime, ada: str) ->
         data += made.data[start * 16384 : end * 16384]
     file = ShardFile(file_hash(nodes), terms, proofs, None)
     assert store.post("/v1/shards", ada, write_shard([file]))[0] == 200
-    from llmos.features.storage.xet.reading import stream_file
-
     name = to_hex(file.file_hash)
     for start, end in [(0, len(data)), (1, 2), (30_000, 90_000), (len(data) - 5, len(data) + 5)]:
         assert b"".join(stream_file(rt, name, start, end)) == data[start:end]
+
+
+def test_overlapping_terms_are_fetched_once(store: Store, rt: Runtime, ada: str) -> None:
+    made = make_file(12)
+    store.post(f"/v1/xorbs/default/{made.xorb_hash}", ada, made.xorb)
+    table = made.parsed.table()
+    spans = [(0, 3), (1, 4), (2, 3), (0, 4)]
+    terms = [ShardTerm(made.parsed.xorb_hash, table.raw_bytes(a, b), a, b) for a, b in spans]
+    nodes = [node for a, b in spans for node in table.nodes(a, b)]
+    proofs = [hash_range(table.hashes(a, b)) for a, b in spans]
+    file = ShardFile(file_hash(nodes), terms, proofs, None)
+    assert store.post("/v1/shards", ada, write_shard([file]))[0] == 200
+    name = to_hex(file.file_hash)
+    data = b"".join(made.data[a * 16384 : b * 16384] for a, b in spans)
+    assert b"".join(stream_file(rt, name)) == data
+    plan = json.loads(store.get(f"/v2/reconstructions/{name}", ada)[1])
+    assert [(term["range"]["start"], term["range"]["end"]) for term in plan["terms"]] == spans
+    (fetch,) = plan["xorbs"][made.xorb_hash]
+    assert fetch["ranges"] == [
+        {"chunks": {"start": 0, "end": 4}, "bytes": {"start": 0, "end": len(made.xorb) - 1}}
+    ]
+    for asked in ("bytes=0-9,5-20", "bytes=20-5", "bytes=a-b", "0-5"):
+        assert store.http.get(fetch["url"], headers={"Range": asked}).status_code == 416
