@@ -40,6 +40,7 @@ test-slow: setup-dev  ## stress, crash and soak tests
 
 clients: setup-dev  ## contract tests with other versions of the Hub client
 	@.venv/bin/pytest -q -m clients tests
+	@scripts/with-postgres.sh .venv/bin/pytest -q -m clients tests/clients/test_interop.py
 
 bench: setup-dev  ## measure, and print ratios against peers and physical limits
 	@scripts/setup.sh bench && $(PY) -m benchmarks $(BENCH)

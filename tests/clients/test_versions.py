@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
 
+from clients.versions import VERSIONS, client_python
 from kit.programs import client_env, run_python
 from kit.server import LiveServer
 
-ROOT = Path(__file__).parents[2]
 FLOW = (Path(__file__).parent / "flow.py").read_text()
-# The oldest still in wide use, the newest of the 1.x line, and the one of the test environment.
-VERSIONS = {
-    "0.36": ["huggingface_hub==0.36.2", "hf_xet==1.1.10"],
-    "1.18": ["huggingface_hub==1.18.0", "hf_xet==1.4.3"],
-    "1.33": ["huggingface_hub==1.33.0", "hf_xet==1.7.1"],
-    "2.4": ["huggingface_hub==2.4.0", "hf_xet==1.8.0"],
-}
 NAMES = {
     "model": ["license:mit", "tiny", "zh"],
     "dataset": ["language:zh", "license:mit", "tiny"],
@@ -33,20 +23,7 @@ pytestmark = pytest.mark.clients
 
 @pytest.fixture(scope="session", params=VERSIONS)
 def python(request: pytest.FixtureRequest) -> str:
-    """The Python of an environment that holds exactly this client; kept in `.cache/clients`."""
-    if request.param == "2.4":
-        return sys.executable
-    folder = ROOT / ".cache" / "clients" / request.param
-    program = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        uv = Path(sys.executable).with_name("uv")
-        subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True)
-        subprocess.run(
-            [uv, "pip", "install", "-q", "--python", program, *VERSIONS[request.param]], check=True
-        )
-        (folder / "ready").touch()
-    return str(program)
+    return client_python(request.param)
 
 
 # How bytes travel does not depend on the type, so plain LFS is tried with one.

@@ -119,7 +119,7 @@ def test_readers_see_the_same_at_every_step(
     assert len(xet_hash(client, repo_id)) == 64
     assert client().download(repo_id, "model.bin") == data
     convert(server)
-    assert state_of(server, oid) == ("converted", True), "the plain object is kept for a week"
+    assert state_of(server, oid) == ("converted", True), "the plain object is kept for a while"
 
     reader = object_path(server, oid).open("rb")
     convert(server, lfs_to_xet_undo_days=0)

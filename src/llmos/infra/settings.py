@@ -92,7 +92,10 @@ class Settings(BaseSettings):
         5 * GIB, ge=0, description="Conversion waits while less than this would stay free on the disk."
     )
     lfs_to_xet_undo_days: int = Field(
-        7, ge=0, description="Days the plain object is kept, so that a conversion can be undone."
+        30,
+        ge=0,
+        description="Days the plain object is kept: a conversion can be undone, and a backup of the "
+        "database restored beside newer objects.",
     )
     default_quota_bytes: int = Field(0, ge=0, description="Storage each namespace may use; 0 means no limit.")
     hot_cache_bytes: int = Field(
@@ -105,6 +108,10 @@ class Settings(BaseSettings):
     )
 
     rate_limits: bool = Field(True, description="Whether request rates are limited.")
+    spam_limits: bool = Field(
+        True, description="Whether posts of newcomers are limited and screened; needs `rate_limits`, too."
+    )
+    hidden_link_hosts: str = Field("", description="Hosts, with commas, that posts may not link to.")
     rate_api: int = Field(3000, ge=1, description="API requests per client in five minutes.")
     rate_resolve: int = Field(20000, ge=1, description="File requests per client in five minutes.")
     rate_pages: int = Field(2000, ge=1, description="Page requests per client in five minutes.")
