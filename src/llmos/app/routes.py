@@ -10,6 +10,8 @@ from llmos.app.site_pages import add_site_pages
 from llmos.features.auth.pages import add_account_pages
 from llmos.features.buckets.pages import add_bucket_pages
 from llmos.features.collections.pages import add_collection_pages
+from llmos.features.discovery.pages import add_discovery_pages, add_people_pages
+from llmos.features.notifications.pages import add_notification_pages
 from llmos.features.repos.pages.router import add_repo_pages
 from llmos.protocols.git.routes import add_git_routes
 from llmos.protocols.hf.content import add_content_routes
@@ -29,9 +31,12 @@ def add_routes(app: FastAPI) -> None:
     add_xet_routes(app)
     add_identity_routes(app)
     add_account_pages(app)
+    add_notification_pages(app)
     add_hub_routes(app)
     add_content_routes(app)
     add_last_hub_routes(app)
     add_bucket_pages(app)
     add_collection_pages(app)
+    add_discovery_pages(app)
     add_repo_pages(app)
+    add_people_pages(app)

@@ -6,8 +6,12 @@ from llmos.app.convert import start_conversions
 from llmos.app.worker import Aside, Periodic
 from llmos.features.auth.sessions import remove_expired
 from llmos.features.buckets.references import collect_unclaimed
+from llmos.features.discovery import activity as _activity  # noqa: F401  # days of activity, the feed
+from llmos.features.discovery import posts as _posts  # noqa: F401  # threads in the search index
+from llmos.features.discovery.feed import forget_old_news
 from llmos.features.notifications import events as _events  # noqa: F401  # who is told of what
 from llmos.features.notifications import webhook_events as _webhook_events  # noqa: F401
+from llmos.features.notifications.digests import forget_old, queue_digests
 from llmos.features.notifications.webhook_delivery import Courier, forget_old_deliveries
 from llmos.features.repos.claims import referenced_oids
 from llmos.features.repos.lifecycle import purge_deleted_repos
@@ -36,6 +40,8 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("send mail", 1.0, Aside(_send_mail)),
         Periodic("call webhooks", 1.0, Courier()),
         Periodic("shorten the log of webhooks", HOUR_S, forget_old_deliveries),
+        Periodic("line up digests", 10 * MINUTE_S, queue_digests),
+        Periodic("forget old notifications", DAY_S, forget_old),
         Periodic("index what a crash left behind", 10 * MINUTE_S, reconcile),
         Periodic("remove stale temporary files", HOUR_S, clean_tmp),
         Periodic("drop expired multipart uploads", HOUR_S, drop_expired_uploads),
@@ -47,6 +53,7 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("read stored chunks again", 5 * MINUTE_S, Aside(scrub)),
         Periodic("remove chunks that nobody uses", DAY_S, Aside(collect_unclaimed)),
         Periodic("remove large objects that nobody uses", DAY_S, Aside(_collect_lfs)),
+        Periodic("forget old news of the feed", DAY_S, forget_old_news),
         Periodic("recount downloads and trending scores", 10 * MINUTE_S, recount),
     ]
 

@@ -73,12 +73,23 @@ def card_of(namespace: Namespace, role: str | None = None) -> NamespaceCard:
 
 
 def profile(db: Session, actor: Actor, name: str) -> Profile:
-    """The profile of a person or organisation, in any case of the name. Raises NotFound."""
+    """The profile of a person or organisation, in any case of the name. Raises NotFound. Three queries."""
     namespace = access_namespace(db, actor, name)
     is_user = namespace.user is not None
     editable = can_edit(actor, namespace)
     own_settings = "/settings/profile" if actor.user_id == namespace.id else None
     org_settings = f"/orgs/{namespace.name}/settings" if not is_user and editable else None
+    mine = select(Follow.follower_id).where(
+        Follow.follower_id == actor.user_id, Follow.namespace_id == namespace.id
+    )
+    followers, following, members_count, follows = db.execute(
+        select(
+            _followers(namespace).scalar_subquery(),
+            _following(namespace).scalar_subquery(),
+            _members(namespace.id).scalar_subquery(),
+            mine.exists(),
+        )
+    ).one()
     return Profile(
         namespace_id=namespace.id,
         kind=namespace.kind,
@@ -88,9 +99,9 @@ def profile(db: Session, actor: Actor, name: str) -> Profile:
         website=namespace.website,
         avatar_url=avatar_url(namespace),
         created_at=namespace.created_at,
-        followers_count=count_followers(db, namespace),
-        following_count=count_following(db, namespace) if is_user else 0,
-        is_following=is_following(db, actor, namespace),
+        followers_count=followers,
+        following_count=following,
+        is_following=follows,
         is_self=actor.user_id == namespace.id,
         can_edit=editable,
         settings_href=own_settings or org_settings,
@@ -99,42 +110,47 @@ def profile(db: Session, actor: Actor, name: str) -> Profile:
             for membership in (list_memberships(db, namespace.id) if is_user else [])
         ],
         members=[] if is_user else list_members(db, namespace.id, limit=30).items,
-        members_count=0 if is_user else count_members(db, namespace.id),
+        members_count=members_count,
     )
 
 
-def _count(db: Session, statement: Select[Any]) -> int:
-    return int(db.scalar(statement) or 0)
-
-
-def count_followers(db: Session, namespace: Namespace) -> int:
-    return _count(
-        db,
+def _followers(namespace: Namespace) -> Select[int]:
+    return (
         select(func.count())
         .select_from(Follow)
         .join(User, User.id == Follow.follower_id)
-        .where(Follow.namespace_id == namespace.id, User.disabled_at.is_(None)),
+        .where(Follow.namespace_id == namespace.id, User.disabled_at.is_(None))
     )
 
 
-def count_following(db: Session, namespace: Namespace) -> int:
-    return _count(
-        db,
+def _following(namespace: Namespace) -> Select[int]:
+    return (
         select(func.count())
         .select_from(Follow)
         .join(User, User.id == Follow.namespace_id)
-        .where(Follow.follower_id == namespace.id, User.disabled_at.is_(None)),
+        .where(Follow.follower_id == namespace.id, User.disabled_at.is_(None))
     )
 
 
-def count_members(db: Session, org_id: int) -> int:
-    return _count(
-        db,
+def _members(org_id: int) -> Select[int]:
+    return (
         select(func.count())
         .select_from(Membership)
         .join(User, User.id == Membership.user_id)
-        .where(Membership.org_id == org_id, User.disabled_at.is_(None)),
+        .where(Membership.org_id == org_id, User.disabled_at.is_(None))
     )
+
+
+def count_followers(db: Session, namespace: Namespace) -> int:
+    return db.scalar(_followers(namespace)) or 0
+
+
+def count_following(db: Session, namespace: Namespace) -> int:
+    return db.scalar(_following(namespace)) or 0
+
+
+def count_members(db: Session, org_id: int) -> int:
+    return db.scalar(_members(org_id)) or 0
 
 
 def is_following(db: Session, actor: Actor, namespace: Namespace) -> bool:

@@ -8,15 +8,14 @@ from llmos.core.repo_types import RepoType
 from llmos.features.repos.pages import (
     blob,
     branches,
+    connect,
+    deleted,
     edit,
     files,
     history,
-    home,
     lists,
     new,
-    profile,
     repo,
-    search,
     settings,
     storage,
     storage_namespace,
@@ -32,19 +31,14 @@ _MODULES = (repo, files, blob, history, branches, edit, upload, settings, storag
 def add_repo_pages(app: FastAPI) -> None:
     """Register every page; nothing may be registered after it that has a free first segment."""
     router = APIRouter()
-    add_page(router, "/", home.home_page, _GET)
-    add_page(router, "/docs", home.start_page, _GET)
-    add_page(router, "/robots.txt", home.robots, _GET)
-    add_page(router, "/search", search.search_page, _GET)
-    add_page(router, "/search/suggest", search.suggestions, _GET)
+    add_page(router, "/robots.txt", connect.robots, _GET)
     for kind in RepoType:
         add_page(router, f"/{kind.plural}", lists.make_list_page(kind), _GET)
         add_page(router, new.NEW_HREFS[kind], new.make_new_page(kind), _GET)
         add_page(router, new.NEW_HREFS[kind], new.make_post_new(kind), ["POST"])
-    add_page(router, "/{ns:seg}", profile.profile_page, _GET)
-    add_page(router, "/{ns:seg}/-/deleted", profile.deleted_page, _GET)
+    add_page(router, "/{ns:seg}/-/deleted", deleted.deleted_page, _GET)
     add_page(router, "/{ns:seg}/-/storage", storage_namespace.namespace_storage_page, _GET)
-    add_page(router, "/{ns:seg}/-/deleted", profile.post_restore, ["POST"])
+    add_page(router, "/{ns:seg}/-/deleted", deleted.post_restore, ["POST"])
     for kind in TYPE_ORDER:
         for module in _MODULES:
             module.routes.add_to(router, kind)
