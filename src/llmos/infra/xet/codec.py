@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import lz4.block
 import lz4.frame
 
 from llmos.infra.xet.arrays import np
@@ -21,6 +22,12 @@ from llmos.infra.xet.hashes import Buffer
 SCHEME_NONE = 0
 SCHEME_LZ4 = 1
 SCHEME_BG4_LZ4 = 2
+
+# LZ4 frame format: magic, flags, block size, checksum of these; then blocks, each after its size.
+_FRAME_MAGIC = b"\x04\x22\x4d\x18"
+_FRAME_HEADER_BYTES = 7
+# Flags for checksums of blocks and content, a stored content size, and a dictionary.
+_FRAME_EXTRAS = 0b0001_1101
 
 
 def decode_chunk(scheme: int, data: Buffer, raw_size: int) -> bytes:
@@ -52,7 +59,9 @@ def encode_chunk(raw: bytes, scheme: int | None = None) -> tuple[int, bytes]:
 def iter_raw_chunks(packed: Buffer) -> Iterator[Buffer]:
     """Raw data of each chunk in a run of whole packed chunks (headers included).
 
-    Raises XetFormatError where the bytes are no chunk; hashes are not checked.
+    For bytes that were verified when they came: quicker than `decode_chunk`, but blind to damage of
+    the frame that leaves its data whole. Raises XetFormatError where the bytes are no chunk; hashes
+    are not checked.
     """
     view = memoryview(packed)
     while view:
@@ -62,7 +71,12 @@ def iter_raw_chunks(packed: Buffer) -> Iterator[Buffer]:
         end = CHUNK_HEADER_BYTES + data_size
         if len(view) < end:
             raise XetFormatError("A packed range ends inside a chunk.")
-        yield decode_view(scheme, view[CHUNK_HEADER_BYTES:end], raw_size)
+        data = view[CHUNK_HEADER_BYTES:end]
+        if scheme == SCHEME_NONE or scheme > SCHEME_BG4_LZ4:
+            yield decode_view(scheme, data, raw_size)
+        else:
+            raw = _decompress_block(data, raw_size) or _decompress(data, raw_size)
+            yield raw if scheme == SCHEME_LZ4 else _join_groups(raw)
         view = view[end:]
 
 
@@ -102,6 +116,21 @@ def _decompress(data: Buffer, raw_size: int) -> bytes:
     if len(raw) != raw_size or not frame.eof or frame.unused_data:
         raise XetFormatError(f"A chunk's LZ4 frame does not hold exactly {raw_size} bytes.")
     return raw
+
+
+def _decompress_block(data: memoryview, raw_size: int) -> bytes | None:
+    """The content of a frame that is one compressed block without checksums, as clients make them;
+    None for any other. Saves setting up a frame decoder for every 64 KiB (half of its time)."""
+    word = int.from_bytes(data[_FRAME_HEADER_BYTES : _FRAME_HEADER_BYTES + 4], "little")
+    end = _FRAME_HEADER_BYTES + 4 + word
+    is_plain = data[:4] == _FRAME_MAGIC and len(data) == end + 4 and data[4] & _FRAME_EXTRAS == 0
+    if not is_plain or word >> 31 or any(data[end:]):
+        return None
+    try:
+        raw: bytes = lz4.block.decompress(data[_FRAME_HEADER_BYTES + 4 : end], uncompressed_size=raw_size)
+    except lz4.block.LZ4BlockError:
+        return None
+    return raw if len(raw) == raw_size else None
 
 
 def _join_groups(grouped: bytes) -> memoryview:
