@@ -62,12 +62,12 @@ def open_topic(
 ) -> Thread:
     """Open a topic of the forum; its `num` is its id. Refuses as `open_thread`, and bad tags."""
     check_can_open_topic(db, actor, category)
-    title, text = check_title(title), check_text(text, "text")
+    title, text, tags = check_title(title), check_text(text, "text"), check_tags(tags)
     screen_text(db, actor, category, f"{title}\n{text}")
     thread = Thread(kind=TOPIC, category_id=category.id, category=category)
     insert_thread(db, actor, thread, title, text)
     thread.num = thread.id
-    _add_tags(db, thread, check_tags(tags))
+    _add_tags(db, thread, tags)
     return thread
 
 

@@ -37,7 +37,8 @@ class TensorChange:
 
 @dataclass(frozen=True, slots=True)
 class LargeFileChange:
-    """A changed large file; sizes and oids are None where there is none on that side.
+    """A changed large file, or one of weights; oids are those of large objects, and sizes and oids
+    are None where there is none on that side.
 
     `tensors` lists what differs by name, dtype or shape, at most MAX_LISTED_TENSORS of
     `tensor_count`; None where a header could not be read. Values are not compared: the same
@@ -69,9 +70,9 @@ def list_large_changes(
         if len(found) == MAX_FILES:
             break
         old, new = _pointer(git_repo, file.old_oid), _pointer(git_repo, file.new_oid)
-        if old is None and new is None:
+        if old is None and new is None and not file.new_path.endswith(".safetensors"):
             continue
-        found[file.new_path] = _change(file, old, new, sides)
+        found[file.new_path] = _change(git_repo, file, old, new, sides)
     return found
 
 
@@ -86,13 +87,27 @@ def _pointer(git_repo: pygit2.Repository, oid: str | None) -> LfsPointer | None:
         return None
 
 
+def _size(git_repo: pygit2.Repository, oid: str | None, pointer: LfsPointer | None) -> int | None:
+    if pointer is not None or oid is None:
+        return pointer.size if pointer is not None else None
+    size: int = git_repo.odb.read_header(pygit2.Oid(hex=oid))[1]
+    return size
+
+
 def _change(
-    file: FileDiff, old: LfsPointer | None, new: LfsPointer | None, sides: Sequence[RevisionFiles | None]
+    git_repo: pygit2.Repository,
+    file: FileDiff,
+    old: LfsPointer | None,
+    new: LfsPointer | None,
+    sides: Sequence[RevisionFiles | None],
 ) -> LargeFileChange:
     tensors: tuple[TensorChange, ...] | None = None
     count = same = 0
     if file.new_path.endswith(".safetensors"):
-        headers = (_header(sides[0], file.old_path, old), _header(sides[1], file.new_path, new))
+        headers = (
+            _header(sides[0], file.old_path, file.old_oid),
+            _header(sides[1], file.new_path, file.new_oid),
+        )
         if all(header is not None for header in headers):
             changed, same = _compare(headers[0] or {}, headers[1] or {})
             count, tensors = len(changed), tuple(changed[:MAX_LISTED_TENSORS])
@@ -101,8 +116,8 @@ def _change(
         old_path=file.old_path,
         old_oid=old.oid if old else None,
         new_oid=new.oid if new else None,
-        old_size_bytes=old.size if old else None,
-        new_size_bytes=new.size if new else None,
+        old_size_bytes=_size(git_repo, file.old_oid, old),
+        new_size_bytes=_size(git_repo, file.new_oid, new),
         tensors=tensors,
         tensor_count=count,
         same_count=same,
@@ -112,9 +127,9 @@ def _change(
 _Tensors = dict[str, tuple[str, tuple[int, ...]]]
 
 
-def _header(files: RevisionFiles | None, path: str, pointer: LfsPointer | None) -> _Tensors | None:
+def _header(files: RevisionFiles | None, path: str, oid: str | None) -> _Tensors | None:
     """The tensors of one side; empty where it has no such file, None where it cannot be read."""
-    if files is None or pointer is None:
+    if files is None or oid is None:
         return {}
     try:
         header = read_header(files, path)

@@ -124,19 +124,13 @@ def merge_resolved(
     if conflicted - set(resolved):
         return MergeOutcome(None, tuple(sorted(conflicted - set(resolved))))
     for path, blob in resolved.items():
-        # Removes its entries of all three sides, too.
-        index.remove(path, 0) if path in index else None
-        _drop_sides(index, path)
+        if index.conflicts is not None and path in index.conflicts:
+            del index.conflicts[path]
         if blob is not None:
             index.add(
                 pygit2.IndexEntry(path, pygit2.Oid(hex=blob[0]), pygit2.enums.FileMode(blob[1] or MODE_FILE))
             )
     return _outcome(git_repo, index)
-
-
-def _drop_sides(index: pygit2.Index, path: str) -> None:
-    if index.conflicts is not None and path in index.conflicts:
-        del index.conflicts[path]
 
 
 def merge_trees(git_repo: pygit2.Repository, base: str, ours: str, theirs: str) -> MergeOutcome:

@@ -48,7 +48,7 @@ async def upload_attachment(request: Request, rt: RuntimeDep, actor: ActorDep) -
 
 
 @router.api_route("/-/uploads/{file:seg}", methods=["GET", "HEAD"], include_in_schema=False)
-def get_upload(request: Request, rt: RuntimeDep, db: ReadDb, file: str) -> Response:
+def get_upload(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, file: str) -> Response:
     """The bytes, with a type that no browser takes for a page or script."""
     found = access_upload(db, file)
     content = object_content(rt.objects, found.key, found.size_bytes, found.sha256)
