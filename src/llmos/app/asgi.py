@@ -16,12 +16,14 @@ from starlette.types import ASGIApp, Lifespan
 
 from llmos import __version__
 from llmos.app.faces import render_error
+from llmos.app.heads import HeadAsGet
 from llmos.app.middleware import RequestEdge, as_refusal
 from llmos.app.routes import add_routes
 from llmos.app.schema import ensure_schema
 from llmos.app.site_pages import watch_installer
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
+from llmos.features.notifications.pages import start_live_news
 from llmos.features.repos.downloads import flush_downloads
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime, open_runtime
@@ -46,14 +48,16 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         _tune_threads(rt.settings.threads)
         yield
+        await live.close()
         flush_downloads(rt)
         if runtime is None:
             rt.close()
 
     app = build_api(lifespan)
     app.state.runtime = rt
+    live = start_live_news(app, rt)
     watch_installer(rt)
-    inner: ASGIApp = RawPath(FilesFirst(app))
+    inner: ASGIApp = RawPath(FilesFirst(HeadAsGet(app, app)))
     if rt.settings.rate_limits:
 
         def refuse(request: Request, error: LlmosError) -> Response:

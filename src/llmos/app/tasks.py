@@ -5,10 +5,13 @@ from __future__ import annotations
 from llmos.app.convert import start_conversions
 from llmos.app.worker import Aside, Periodic
 from llmos.features.auth.sessions import remove_expired
+from llmos.features.buckets.changes import forget_old_changes
+from llmos.features.buckets.deletion import purge_deleted_buckets
 from llmos.features.buckets.references import collect_unclaimed
 from llmos.features.discovery import activity as _activity  # noqa: F401  # days of activity, the feed
 from llmos.features.discovery import posts as _posts  # noqa: F401  # threads in the search index
 from llmos.features.discovery.feed import forget_old_news
+from llmos.features.discussions import pulls as _pulls  # noqa: F401  # ties threads to refs that move
 from llmos.features.notifications import events as _events  # noqa: F401  # who is told of what
 from llmos.features.notifications import webhook_events as _webhook_events  # noqa: F401
 from llmos.features.notifications.digests import forget_old, queue_digests
@@ -48,6 +51,8 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("drop xorbs that were sent and never asked for", HOUR_S, drop_stale_grants),
         Periodic("end expired sessions", HOUR_S, remove_expired),
         Periodic("purge deleted repositories", HOUR_S, purge_deleted_repos),
+        Periodic("purge deleted buckets", HOUR_S, purge_deleted_buckets),
+        Periodic("forget old changes of buckets", HOUR_S, forget_old_changes),
         Periodic("hash large files that were just uploaded", 5.0, Aside(verify_claims)),
         Periodic("turn LFS uploads into chunks", MINUTE_S, Aside(start_conversions)),
         Periodic("read stored chunks again", 5 * MINUTE_S, Aside(scrub)),

@@ -74,6 +74,7 @@ class PageContext:
     can_sign_up: bool = True
     search_query: str = ""
     suggest_url: str | None = None
+    unread_count: int | None = None  # None: no bell
     notice: str = ""
 
 

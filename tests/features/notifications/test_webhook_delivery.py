@@ -221,8 +221,9 @@ def test_public_addresses_are_not(address: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "ftp://example.org/", "javascript:alert(1)", "http://", "https://ada:pw@example.org/", "//example.org",
-        "http://example.org:99999/", "http://exa mple.org/", "http://[::1", "http://例.org/", "http://x/" + "a" * 2000,
+        "ftp://example.org/", "javascript:alert(1)", "http://", "https://ada:pw@example.org/",
+        "//example.org", "http://example.org:99999/", "http://exa mple.org/", "http://[::1",
+        "http://例.org/", "http://x/" + "a" * 2000,
     ],
 )  # fmt: skip
 def test_malformed_addresses_are_refused(url: str) -> None:

@@ -46,6 +46,14 @@ def set_install_progress(source: Callable[[], InstallProgress | None]) -> None:
     _install_progress[:] = [source]
 
 
+_unread_counter: list[Callable[[Runtime, int], int]] = []
+
+
+def set_unread_counter(count: Callable[[Runtime, int], int]) -> None:
+    """Slot: who knows how many unread notifications a person has, for the bell of every page."""
+    _unread_counter[:] = [count]
+
+
 def page_context(request: Request, actor: Actor | None = None, **extra: Any) -> PageContext:
     """What every page needs of its request; `extra` overrides fields (for example `notice`).
 
@@ -65,6 +73,7 @@ def page_context(request: Request, actor: Actor | None = None, **extra: Any) -> 
         "flashes": _read_flashes(request, rt),
         "install_progress": _install_progress[0]() if _install_progress else None,
         "can_sign_up": rt.settings.signup == "open",
+        "unread_count": _count_unread(rt, actor),
         "suggest_url": "/search/suggest",
     }
     return PageContext(**{**values, **extra})
@@ -155,6 +164,12 @@ def _csrf_binding(request: Request, actor: Actor) -> str:
     if not visitor:
         visitor = request.state.visitor = new_secret(16)
     return f"visitor:{visitor}"
+
+
+def _count_unread(rt: Runtime, actor: Actor) -> int | None:
+    if actor.user_id is None or not _unread_counter:
+        return None
+    return _unread_counter[0](rt, actor.user_id)
 
 
 def _viewer(actor: Actor) -> Viewer | None:

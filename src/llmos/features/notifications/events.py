@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from llmos.features.accounts.models import Follow, Membership, Namespace, User
@@ -14,9 +14,11 @@ from llmos.features.discussions.policy import can_see
 from llmos.features.notifications import reasons
 from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.notifications.mentions import mentioned_people
+from llmos.features.notifications.models import Notification
 from llmos.features.notifications.service import News, notify
 from llmos.features.notifications.watching import listeners, note_part
 from llmos.features.repos.models import Repo
+from llmos.features.repos.policy import can_read
 from llmos.infra.queue.outbox import on
 
 Payload = dict[str, Any]
@@ -203,6 +205,19 @@ def repo_created(db: Session, payload: Payload) -> None:
         repo_id=repo.id,
     )
     notify(db, dict.fromkeys(_followers(db, repo.namespace_id), reasons.FOLLOW), news)
+
+
+@on("RepoSettingsChanged")
+@on("RepoMoved")
+def visibility_changed(db: Session, payload: Payload) -> None:
+    """Take news of a repository that is private now from those who may no longer see it."""
+    repo = db.get(Repo, payload["repo_id"])
+    if repo is None or not repo.is_private:
+        return
+    told = select(Notification.user_id).where(Notification.repo_id == repo.id).distinct()
+    users = db.scalars(select(User).where(User.id.in_(told))).unique().all()
+    blind = [user.id for user in users if not can_read(actor_for_user(db, user), repo)]
+    db.execute(delete(Notification).where(Notification.repo_id == repo.id, Notification.user_id.in_(blind)))
 
 
 @on("AccessRequested")

@@ -1,0 +1,223 @@
+"""Live news for open pages: server-sent events.
+
+One task for the whole process asks the database, twice a second and only while somebody is
+connected, for notifications newer than the last one, and hands them to the connections they are
+for. A connection is a queue and two small tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, joinedload
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from llmos.features.discussions.models import Thread
+from llmos.features.notifications.models import Notification
+from llmos.features.notifications.queries import count_unread, count_unread_of
+from llmos.features.notifications.wording import sentence, title_of
+from llmos.infra.i18n import Locale
+from llmos.infra.runtime import Runtime
+from llmos.infra.web.deps import run_read
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+HEARTBEAT_S = 25.0
+# A connection ends after this and the browser opens another one, with credentials checked anew.
+MAX_AGE_S = 1800.0
+MAX_OF_ONE_PERSON = 8
+MAX_CONNECTIONS = 2000
+# On a server database ids of later transactions may become visible first.
+OVERLAP = 50
+_MAX_WAITING = 50
+
+
+class Listener:
+    """One open page."""
+
+    __slots__ = ("locale", "queue", "user_id")
+
+    def __init__(self, user_id: int, locale: Locale) -> None:
+        self.user_id = user_id
+        self.locale = locale
+        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_WAITING)
+
+    def put(self, message: bytes | None) -> None:
+        """Hand over a message (None: the end); a page that does not read loses some."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self.queue.put_nowait(message)
+
+
+class LiveNews:
+    """The open pages of one process, and the task that looks for news while there are any."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._listeners: dict[int, list[Listener]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
+
+    @property
+    def connections(self) -> int:
+        return sum(map(len, self._listeners.values()))
+
+    def join(self, user_id: int, locale: Locale) -> Listener | None:
+        """A new connection; None where the person, or the process, has too many or is ending."""
+        own = self._listeners.get(user_id, ())
+        if self._is_closed or len(own) >= MAX_OF_ONE_PERSON or self.connections >= MAX_CONNECTIONS:
+            return None
+        listener = Listener(user_id, locale)
+        self._listeners.setdefault(user_id, []).append(listener)
+        self._loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._watch())
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        own = self._listeners.get(listener.user_id, [])
+        if listener in own:
+            own.remove(listener)
+        if not own:
+            self._listeners.pop(listener.user_id, None)
+
+    def changed(self, user_id: int) -> None:
+        """Tell the person's other pages that something was read; from any thread."""
+        if self._loop is not None and user_id in self._listeners:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                asyncio.run_coroutine_threadsafe(self._tell_count(user_id), self._loop)
+
+    async def close(self) -> None:
+        """End every connection and the task: the process stops."""
+        self._is_closed = True
+        for own in list(self._listeners.values()):
+            for listener in own:
+                while not listener.queue.empty():
+                    listener.queue.get_nowait()
+                listener.put(None)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _tell_count(self, user_id: int) -> None:
+        unread = await run_read(self._rt, lambda db: count_unread(db, user_id))
+        for listener in self._listeners.get(user_id, ()):
+            listener.put(event("unread", {"unread": unread}))
+
+    async def _watch(self) -> None:
+        known: int | None = None
+        seen: deque[int] = deque(maxlen=OVERLAP * 4)
+        while self._listeners:
+            try:
+                known = await self._look(known, seen)
+            except SQLAlchemyError:
+                log.warning("live news: the database does not answer", exc_info=True)
+            await asyncio.sleep(POLL_S)
+
+    async def _look(self, known: int | None, seen: deque[int]) -> int:
+        newest = await run_read(self._rt, _newest)
+        if known is None:
+            seen.extend(range(max(newest - OVERLAP, 0), newest + 1))
+            return newest
+        if newest == known:
+            return known
+        people = list(self._listeners)
+        rows, unread = await run_read(self._rt, lambda db: _news(db, known - OVERLAP, people, set(seen)))
+        for row in rows:
+            seen.append(row.id)
+            for listener in self._listeners.get(row.user_id, ()):
+                listener.put(event("news", _line(row, listener.locale) | {"unread": unread[row.user_id]}))
+        return newest
+
+
+def _newest(db: Session) -> int:
+    return db.scalar(select(func.max(Notification.id))) or 0
+
+
+def _news(
+    db: Session, after_id: int, people: Sequence[int], seen: set[int]
+) -> tuple[list[Notification], dict[int, int]]:
+    statement = (
+        select(Notification)
+        .options(
+            joinedload(Notification.actor),
+            joinedload(Notification.repo),
+            joinedload(Notification.thread).lazyload(Thread.author),
+        )
+        .where(Notification.id > after_id, Notification.read_at.is_(None))
+        .order_by(Notification.id)
+        .limit(2000)
+    )
+    if len(people) <= 500:
+        statement = statement.where(Notification.user_id.in_(people))
+    rows = [row for row in db.scalars(statement) if row.id not in seen]
+    return rows, count_unread_of(db, {row.user_id for row in rows})
+
+
+def _line(row: Notification, locale: Locale) -> dict[str, Any]:
+    return {"text": sentence(row, locale), "title": title_of(row), "href": row.href}
+
+
+def event(name: str, data: dict[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))
+
+
+class EventStream(Response):
+    """The answer to one open page: its events, and a comment now and then to keep proxies awake."""
+
+    def __init__(self, live: LiveNews, listener: Listener, first: bytes) -> None:
+        self._live = live
+        self._listener = listener
+        self._first = first
+        super().__init__(
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone: asyncio.Future[Any] = asyncio.ensure_future(_wait_for_end(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            first = b"retry: 3000\n\n" + self._first
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            await self._pass_on(send, gone)
+        finally:
+            gone.cancel()
+            self._live.leave(self._listener)
+
+    async def _pass_on(self, send: Send, gone: asyncio.Future[Any]) -> None:
+        ends_at = time.monotonic() + MAX_AGE_S
+        message: bytes | None = b""
+        while message is not None and time.monotonic() < ends_at:
+            coming: asyncio.Future[Any] = asyncio.ensure_future(self._listener.queue.get())
+            await asyncio.wait([coming, gone], timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                coming.cancel()
+                return
+            if not coming.done():
+                coming.cancel()
+                message = b": still here\n\n"
+            else:
+                message = coming.result()
+            if message:
+                await send({"type": "http.response.body", "body": message, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _wait_for_end(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
