@@ -89,8 +89,6 @@ def render_error(request: Request, error: LlmosError) -> Response:
 
 def _json(request: Request, error: LlmosError) -> Response:
     headers = hub_headers(error)
-    if request.method == "HEAD":
-        return Response(None, error.status, headers)
     if "text/plain" in request.headers.get("accept", "") and "errors" in error.data:
         lines = "\n".join(f"- Error: {item['message']}" for item in error.data["errors"])
         return Response(lines, error.status, headers, media_type="text/plain")

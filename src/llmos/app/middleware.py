@@ -42,12 +42,16 @@ class RequestEdge:
         started_at = time.perf_counter()
         status = 0
         is_complete = False
+        is_head = scope["method"] == "HEAD"
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, is_complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            elif is_head:
+                more_body = message.get("more_body", False)
+                message = {"type": "http.response.body", "body": b"", "more_body": more_body}
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 is_complete = True
