@@ -293,6 +293,27 @@ def test_proof_of_chunks_is_enough_in_another_namespace(store: Store, make_repo:
     assert store.get(f"/v1/reconstructions/{made.file_hash}", grace)[0] == 200
 
 
+def test_one_known_chunk_opens_no_view_of_its_neighbours(store: Store, make_repo: MakeRepo, ada: str) -> None:
+    """Grace holds a chunk of ada's file, and even the name of its xorb."""
+    made = make_file(7)
+    assert store.upload(ada, made)[0] == 200
+    grace = store.token("grace", make_repo("grace", "probe"))
+    table = made.parsed.table()
+    term = ShardTerm(made.parsed.xorb_hash, table.raw_bytes(0, 1), 0, 1)
+    part = ShardFile(file_hash(table.nodes(0, 1)), [term], [hash_range(table.hashes(0, 1))], None)
+    assert store.post("/v1/shards", grace, write_shard([part]))[0] == 200
+    chunk = to_hex(made.parsed.records[0].hash)
+    assert store.get(f"/v1/chunks/default/{chunk}", grace)[0] == 404
+    assert store.post(f"/v1/xorb-grants/default/{made.xorb_hash}", grace)[0] == 404
+    assert store.post("/v1/shards", grace, made.shard())[0] == 200  # now she has shown to know all
+    status, shard = store.get(f"/v1/chunks/default/{chunk}", grace)
+    assert status == 200
+    # Xorbs and their hidden chunks, nothing of any file.
+    assert made.file.file_hash not in shard
+    assert bytes.fromhex(str(made.file.sha256)) not in shard
+    assert store.get(f"/v1/chunks/default/{chunk}", ada)[1] != shard  # each namespace has its own key
+
+
 def test_known_file_keeps_its_first_layout(store: Store, rt: Runtime, ada: str) -> None:
     made = make_file(9)
     assert store.upload(ada, made)[0] == 200

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb
+from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb, XetXorbScope
 from llmos.features.storage.xet.tables import TableCache, unpack_terms
 from llmos.features.storage.xet.xorbs import touch_xorbs
 from llmos.infra.runtime import Runtime
@@ -50,20 +50,29 @@ def knows_chunk(db: Session, chunk_hash: str, scope_id: int) -> bool:
 def answer_dedup(db: Session, rt: Runtime, chunk_hash: str, scope_id: int) -> bytes | None:
     """The reply to a dedup question, or None if the namespace does not have this chunk.
 
-    It lists the xorbs of the file that holds the chunk, from the chunk on, with chunk hashes
-    hidden by a key of the namespace: what is not known already cannot be learned. The xorbs told
-    of are kept for as long as clients may remember them. Needs a writing session.
+    It lists the xorbs of the file that holds the chunk, from the chunk on, as far as the namespace
+    knows all of each, with chunk hashes hidden by a key of the namespace: what is not known already
+    cannot be learned. The xorbs told of are kept for as long as clients may remember them. Needs a
+    writing session.
     """
     row = db.get(XetDedupChunk, (chunk_hash, scope_id))
     file = db.get(XetFile, row.file_hash) if row else None
     if file is None:
         return None
     names = _xorbs_from(db, unpack_terms(file.terms), chunk_hash)
-    rows = db.scalars(select(XetXorb).where(XetXorb.xorb_hash.in_(names), XetXorb.quarantined_at.is_(None)))
+    rows = db.scalars(
+        select(XetXorb)
+        .join(XetXorbScope, XetXorbScope.xorb_hash == XetXorb.xorb_hash)
+        .where(
+            XetXorb.xorb_hash.in_(names),
+            XetXorb.quarantined_at.is_(None),
+            XetXorbScope.scope_id == scope_id,
+        )
+    )
     listed = [(from_hex(xorb.xorb_hash), unpack_chunks(xorb.chunks)) for xorb in rows]
     if not listed:
         return None
-    touch_xorbs(db, names)
+    touch_xorbs(db, [to_hex(name) for name, _ in listed])
     now_s = int(time.time())
     return dedup_shard(listed, dedup_key(rt, scope_id), now_s, now_s + ADVERTISED_S)
 

@@ -20,7 +20,7 @@ from llmos.features.storage.xet.tables import (
     unpack_terms,
     xorbs_of,
 )
-from llmos.features.storage.xet.xorbs import add_scope, touch_xorbs
+from llmos.features.storage.xet.xorbs import add_scope, mark_used, touch_xorbs
 from llmos.infra.db.upsert import insert_missing
 from llmos.infra.runtime import Runtime
 from llmos.infra.xet.errors import XetFormatError
@@ -83,9 +83,11 @@ def register_shard(
     _prove(shard, tables, progress)
     files = list({file.file_hash: file for file in shard.files}.values())
     dedup = dedup_rows(files, tables, scope_id)
+    whole = _wholly_known(shard, tables)
     with rt.database.writing() as db:
         _check_present(db, named)
-        add_scope(db, named, scope_id, used={to_hex(t.xorb_hash) for file in files for t in file.terms})
+        add_scope(db, whole, scope_id)
+        mark_used(db, [to_hex(term.xorb_hash) for file in files for term in file.terms], scope_id)
         _record(db, files)
         insert_missing(db, XetDedupChunk, dedup)
         return _registered(db, files)
@@ -129,6 +131,28 @@ def _prove(shard: Shard, tables: TableCache, progress: Progress | None) -> None:
             "The shard names chunks that were not uploaded here or that it does not prove to know. "
             + STALE_CACHE_ADVICE
         ) from error
+
+
+def _wholly_known(shard: Shard, tables: TableCache) -> list[str]:
+    """The xorbs of which the proved shard shows that its sender knows every chunk.
+
+    To know one chunk opens no view of its neighbours, which may be somebody else's.
+    """
+    known = {claim.xorb_hash for claim in shard.xorbs}
+    spans: dict[XetHash, list[tuple[int, int]]] = {}
+    for file in shard.files:
+        for term in file.terms:
+            if term.xorb_hash not in known:
+                spans.setdefault(term.xorb_hash, []).append((term.chunk_start, term.chunk_end))
+    for name, parts in spans.items():
+        reached = 0
+        for start, end in sorted(parts):
+            if start > reached:
+                break
+            reached = max(reached, end)
+        if reached == len(tables(name)):
+            known.add(name)
+    return [to_hex(name) for name in known]
 
 
 def _check_present(db: Session, names: list[str]) -> None:

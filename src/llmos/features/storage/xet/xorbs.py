@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -161,18 +161,23 @@ def touch_xorbs(db: Session, xorb_hashes: Iterable[str]) -> None:
         db.execute(statement.values(touched_at=clock.now(), doomed_at=None))
 
 
-def add_scope(db: Session, xorb_hashes: Iterable[str], scope_id: int, used: Container[str] = ()) -> None:
-    """Record that the namespace knows these stored xorbs; those `used` belong to a file of it now."""
-    for is_used in (True, False):
-        rows = [
-            {"xorb_hash": name, "scope_id": scope_id, "is_pending": False}
-            for name in sorted(set(xorb_hashes))
-            if (name in used) is is_used
-        ]
-        if is_used:
-            upsert(db, XetXorbScope, rows, keys=["xorb_hash", "scope_id"], update=["is_pending"])
-        else:
-            insert_missing(db, XetXorbScope, rows)
+def add_scope(db: Session, xorb_hashes: Iterable[str], scope_id: int) -> None:
+    """Record that the namespace knows all of these stored xorbs: it may be told what they hold."""
+    rows = [
+        {"xorb_hash": name, "scope_id": scope_id, "is_pending": False} for name in sorted(set(xorb_hashes))
+    ]
+    insert_missing(db, XetXorbScope, rows)
+
+
+def mark_used(db: Session, xorb_hashes: Iterable[str], scope_id: int) -> None:
+    """Record that a file of the namespace uses these xorbs now; see `pending_bytes`."""
+    wanted = sorted(set(xorb_hashes))
+    for start in range(0, len(wanted), _BATCH):
+        part = wanted[start : start + _BATCH]
+        statement = update(XetXorbScope).where(
+            XetXorbScope.scope_id == scope_id, XetXorbScope.xorb_hash.in_(part)
+        )
+        db.execute(statement.values(is_pending=False))
 
 
 def pending_bytes(db: Session, scope_id: int) -> int:
