@@ -90,7 +90,7 @@ def _actor_of(db: Session, holder: Holder) -> Actor:
     if holder.user_id is None:
         return ANONYMOUS
     user = db.get(User, holder.user_id)
-    if user is None or user.disabled_at is not None:
+    if user is None or user.disabled_at is not None or user.is_sanctioned("ban"):
         raise _ended()
     if holder.token_id is not None:
         row = db.get(AccessToken, holder.token_id)
