@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from datetime import date as Day
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -75,6 +76,11 @@ class LocaleFilters:
         """`21 Nov 2026`, `2026年11月21日`."""
         return format_date(at.astimezone(UTC), "medium", locale=self.babel_locale)
 
+    def day(self, day: Day) -> str:
+        """`21 Nov`, `11月21日`: for axes, where the year is plain."""
+        pattern = "MMM d日" if self.locale == "zh" else "d MMM"
+        return format_date(day, pattern, locale=self.babel_locale)
+
     def relative(self, at: datetime) -> str:
         """`3 days ago`, `3 天前`: the words of CLDR, as browsers have them."""
         words = format_timedelta(
@@ -96,6 +102,7 @@ class LocaleFilters:
         return {
             "ago": self.ago,
             "date": self.date,
+            "day": self.day,
             "exact": self.exact,
             "number": self.number,
             "relative": self.relative,

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from llmos.core.clock import now
 from llmos.ui.highlight import highlight_file
 from llmos.ui.markdown import References, render_markdown
+from llmos.ui.notebook import render_notebook
 from llmos.ui.render import Flash, PageContext, icon_names, render
 from llmos.ui.views import (
     Badge,
@@ -40,6 +41,11 @@ def causal_mask(length: int) -> Tensor:
     mask = torch.ones(length, length).tril()  # lower triangle
     return mask.masked_fill(mask == 0, float("-inf"))
 '''
+
+_NOTEBOOK = """{"nbformat": 4, "cells": [
+  {"cell_type": "markdown", "source": "### Loss after one epoch"},
+  {"cell_type": "code", "execution_count": 7, "source": "losses = [4.1, 2.9, 2.4]\\nprint(min(losses))",
+   "outputs": [{"output_type": "stream", "text": "2.4\\n"}]}]}"""
 
 _MARKDOWN = r"""
 # Tiny LLM
@@ -123,6 +129,7 @@ def patterns_context() -> dict[str, Any]:
         "ada": Person("ada", "/ada", "Ada Lovelace"),
         "comments": _comments(),
         "polls": _polls(),
+        "sample_notebook": render_notebook(_NOTEBOOK),
         "days": [f"{day} Nov" for day in range(1, 31)],
         "counts": [(day * 37) % 23 + day * 2 for day in range(30)],
         "steps": [step * 100 for step in range(80)],

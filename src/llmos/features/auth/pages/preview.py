@@ -30,6 +30,7 @@ _DIAGRAM_HEADERS = {
     "Cache-Control": "private, no-cache",
 }
 _CONTEXT = re.compile(r"(?:/[\w.-]{1,100}){2,3}")
+_FRONT_MATTER = re.compile(r"\A---\r?\n.*?^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _FIELD = re.compile(r"[a-z_]{1,40}")
 
 
@@ -54,7 +55,7 @@ def post_preview(request: Request, db: ReadDb, actor: ActorDep, form: PageForm) 
     if len(text) > MAX_CHARS:
         message = lazy("This text is too long to preview: at most %(limit)s characters.", limit=MAX_CHARS)
         raise TooLarge(message)
-    rendered = render_text(db, text, context)
+    rendered = render_text(db, _FRONT_MATTER.sub("", text), context)
     if request.headers.get("hx-request"):
         page = page_context(request, actor)
         return HTMLResponse(render("preview_part.html", {"rendered": rendered}, page))

@@ -73,6 +73,7 @@ def blob_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "gate": None if may_read else gate_of(db, actor, repo),
         "commit": commit_view(repo, changed) if changed else None,
         "can_edit": frame.can_write and place.is_branch,
+        "can_propose": frame.is_signed_in and may_read and place.is_branch,
         "can_edit_text": entry.lfs is None and preview.kind in _EDITABLE
         and entry.size <= MAX_TEXT_BYTES and not place.path.endswith(".parquet"),
         "links": blob_links(repo, place),

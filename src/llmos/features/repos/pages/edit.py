@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from fastapi import Request
@@ -20,14 +21,14 @@ from llmos.features.auth.page_context import (
     request_locale,
 )
 from llmos.features.repos.commit_targets import open_target
-from llmos.features.repos.commits import CommitDraft
+from llmos.features.repos.commits import CommitDraft, CommitResult
 from llmos.features.repos.models import Repo
 from llmos.features.repos.pages.frame import repo_frame
 from llmos.features.repos.pages.previews import MAX_TEXT_BYTES
 from llmos.features.repos.pages.revisions import Place, crumbs_of, place_of
-from llmos.features.repos.pages.routes import RepoRoutes, file_href, page_repo
+from llmos.features.repos.pages.routes import RepoRoutes, file_href, page_repo, repo_href
 from llmos.features.repos.places import open_git
-from llmos.features.repos.policy import check_content, check_write
+from llmos.features.repos.policy import can_write, check_content, check_write
 from llmos.infra.git.trees import TreeEntry, get_entry, read_blob
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
@@ -42,7 +43,7 @@ def edit_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
     repo = page_repo(request, db, actor)
     if actor.user_id is None:
         return redirect_to_login(request)
-    place, entry = check_writable_place(request, rt, db, actor, repo)
+    place, entry = check_writable_place(request, rt, db, actor, repo, may_propose=True)
     text = ""
     if entry is not None:
         text = _text_of(rt, repo, entry)
@@ -58,13 +59,15 @@ def edit_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
 
 
 def check_writable_place(
-    request: Request, rt: Runtime, db: Session, actor: Actor, repo: Repo
+    request: Request, rt: Runtime, db: Session, actor: Actor, repo: Repo, *, may_propose: bool = False
 ) -> tuple[Place, TreeEntry | None]:
-    """The place to write to and the file there now; refuses whoever may not, and fixed revisions."""
-    check_write(actor, repo)
+    """The place to write to and the file there now; refuses fixed revisions and whoever may not
+    write. With `may_propose` every reader may: what they write becomes a pull request."""
     check_content(db, actor, repo)
     git_repo = open_git(rt, repo)
     place = place_of(request, git_repo)
+    if not may_propose or place.commit is None:
+        check_write(actor, repo)
     if not place.is_branch:
         raise BadRequest(lazy("Only the end of a branch can be edited: choose a branch."))
     entry = get_entry(git_repo, place.commit, place.path) if place.commit and place.path else None
@@ -88,13 +91,14 @@ def post_edit(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, for
     repo = page_repo(request, db, actor)
     if actor.user_id is None:
         return redirect_to_login(request)
-    place, entry = check_writable_place(request, rt, db, actor, repo)
+    proposes = form.has("propose")
+    place, entry = check_writable_place(request, rt, db, actor, repo, may_propose=proposes)
     values = {key: form.text(key) for key in ("path", "summary", "description", "parent")}
     values["content"] = form.text("content", strip=False)
     db.close()
     try:
         path = check_file_path(values["path"])
-        _commit_text(rt, actor, repo, place, entry, path, values)
+        made = _commit_text(rt, actor, repo, place, entry, path, values, proposes=proposes)
     except LlmosError as refusal:
         if isinstance(refusal, Forbidden):
             raise
@@ -110,6 +114,11 @@ def post_edit(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, for
             is_new=entry is None,
             error=_explain(refusal),
             status=refusal.status,
+        )
+    if made.pull_num is not None:
+        href = f"{repo_href(repo)}/discussions/{made.pull_num}"
+        return redirect_page(
+            request, href, lazy("Your change is proposed as #%(number)s.", number=made.pull_num)
         )
     return redirect_page(
         request, file_href(repo, "blob", place.rev, path), lazy("%(path)s is saved.", path=path)
@@ -132,13 +141,20 @@ def _commit_text(
     entry: TreeEntry | None,
     path: str,
     values: dict[str, str],
-) -> None:
+    *,
+    proposes: bool,
+) -> CommitResult:
     content = values["content"].replace("\r\n", "\n")
-    if entry is not None and b"\r\n" in read_blob(open_git(rt, repo), entry.oid)[:8000]:
+    old = read_blob(open_git(rt, repo), entry.oid) if entry is not None else None
+    if old is not None and b"\r\n" in old[:8000]:
         content = content.replace("\n", "\r\n")
+    if proposes and old == content.encode() and path == place.path:
+        raise BadRequest(lazy("Nothing is changed yet: there is nothing to propose."))
     verb = "Update" if entry is not None else "Create"
     with rt.database.reading() as look:
-        target = open_target(look, rt, actor, repo.repo_type, repo.namespace.name, repo.name, place.rev)
+        target = open_target(
+            look, rt, actor, repo.repo_type, repo.namespace.name, repo.name, place.rev, create_pr=proposes
+        )
         git_repo = open_git(rt, repo)
         if path != place.path and place.commit and get_entry(git_repo, place.commit, path) is not None:
             raise BadRequest(lazy("There is a file called %(path)s already: choose another name.", path=path))
@@ -147,7 +163,7 @@ def _commit_text(
             values["summary"] or f"{verb} {path}", values["description"], values["parent"] or None
         )
         draft.add_file(path, content.encode(), place.path if entry is not None else None)
-        draft.finish()
+        return draft.finish()
 
 
 def _render(
@@ -176,6 +192,10 @@ def _render(
         if not place.path
         else file_href(repo, "edit", place.rev, place.path),
         "back_href": back,
+        "can_commit": can_write(actor, repo),
+        "can_propose": place.commit is not None and not place.rev.startswith("refs/"),
+        "is_text": PurePosixPath(values["path"]).suffix.lower() in (".md", ".markdown"),
+        "context_path": repo_href(repo),
         "upload_href": file_href(repo, "upload", place.rev),
     }
     return render_page(request, actor, "repos/edit.html", context, status=status)

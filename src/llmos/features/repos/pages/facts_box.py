@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from markupsafe import Markup
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from llmos.core import clock
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.repos.cards.memory import memory_bytes
-from llmos.features.repos.models import Repo, RepoFacts, RepoLink
+from llmos.features.repos.models import DownloadDay, Repo, RepoFacts, RepoLink
 from llmos.features.repos.page_queries import existing_names
 from llmos.features.repos.pages.labels import language_label, license_label, short_count
+from llmos.features.repos.pages.licence_words import licence_words
 from llmos.features.repos.pages.routes import file_href, repo_href
 from llmos.features.repos.visibility import visible_to
-from llmos.infra.i18n import Locale, translator
+from llmos.infra.i18n import Locale, localize, translator
 from llmos.ui.filters import LocaleFilters, filesize, with_query
 from llmos.ui.views import Fact
 
 MAX_LINKS = 4
+DOWNLOAD_DAYS = 30
+# Mixed-precision AdamW: 2 bytes of weights, 2 of gradients, 4 of master weights, 8 of moments.
+_TRAINING_BYTES_PER_PARAMETER = 16
+_ACTIVATIONS = 1.2
+# An adapter trains about one parameter in a hundred; the others stay as they are stored.
+_ADAPTER_SHARE = 0.01
 
 
 def facts_box(
@@ -35,6 +44,13 @@ def facts_box(
     if repo.license:
         href = with_query(f"/{repo.repo_type.plural}", {"license": repo.license})
         found.append(Fact(_("Licence"), _link(license_label(repo.license), href), "scale"))
+        words_of_licence = licence_words(repo.license)
+        if words_of_licence:
+            found.append(
+                Fact(
+                    "", Markup('<span class="fact-note">{}</span>').format(localize(words_of_licence, locale))
+                )
+            )
     languages = _texts(card.get("language"))
     if languages:
         names = [language_label(code, locale) or code for code in languages]
@@ -78,6 +94,10 @@ def _weight_facts(repo: Repo, facts: RepoFacts, locale: Locale) -> list[Fact]:
         size_bytes = memory_bytes(parameters)
         if size_bytes:
             found.append(Fact(_("Memory to run it"), f"≈ {filesize(size_bytes)}", "activity"))
+            count = sum(parameters.values())
+            adapter, full = filesize(adapter_bytes(size_bytes, count)), filesize(training_bytes(count))
+            found.append(Fact(_("To train an adapter"), f"≈ {adapter}", "graduation-cap"))
+            found.append(Fact(_("To train it all"), f"≈ {full}", "graduation-cap"))
     architecture = _first(facts.config.get("architectures")) or (facts.gguf or {}).get("architecture")
     if architecture:
         found.append(Fact(_("Architecture"), str(architecture)[:60], "layers"))
@@ -85,6 +105,43 @@ def _weight_facts(repo: Repo, facts: RepoFacts, locale: Locale) -> list[Fact]:
     if quantization:
         found.append(Fact(_("Quantisation"), str(quantization), "binary"))
     return found
+
+
+def training_bytes(parameter_count: int) -> int:
+    """Memory of fine-tuning every weight with AdamW in mixed precision, short texts, in bytes."""
+    return int(parameter_count * _TRAINING_BYTES_PER_PARAMETER * _ACTIVATIONS)
+
+
+def adapter_bytes(inference_bytes: int, parameter_count: int) -> int:
+    """Memory of training a low-rank adapter beside frozen weights, in bytes."""
+    return inference_bytes + training_bytes(int(parameter_count * _ADAPTER_SHARE))
+
+
+def daily_downloads(db: Session, repo: Repo, today: date) -> list[tuple[date, int]]:
+    """Downloads of the last DOWNLOAD_DAYS days, the present one last; days without any are 0."""
+    first = today - timedelta(days=DOWNLOAD_DAYS - 1)
+    rows = db.execute(
+        select(DownloadDay.day, DownloadDay.count).where(
+            DownloadDay.repo_id == repo.id, DownloadDay.day >= first
+        )
+    )
+    counts: dict[date, int] = {row[0]: row[1] for row in rows}
+    days = [first + timedelta(days=number) for number in range(DOWNLOAD_DAYS)]
+    return [(day, counts.get(day, 0)) for day in days]
+
+
+def download_chart(db: Session, repo: Repo, locale: Locale) -> dict[str, Any] | None:
+    """What the chart of downloads is drawn from; None where nobody downloaded in that time."""
+    days = daily_downloads(db, repo, clock.now().date())
+    total = sum(count for _day, count in days)
+    if not total:
+        return None
+    words = LocaleFilters(locale)
+    return {
+        "labels": [words.day(day) for day, _count in days],
+        "values": [count for _day, count in days],
+        "total": total,
+    }
 
 
 def evaluation_rows(facts: RepoFacts, locale: Locale) -> list[dict[str, str]]:

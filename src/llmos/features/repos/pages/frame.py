@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -26,6 +27,9 @@ from llmos.infra.runtime import Runtime
 from llmos.ui.filters import with_query
 from llmos.ui.views import Tab, Tag
 
+# Slot: how many open threads a repository has; the feature that holds them fills it.
+ThreadCounter = Callable[[Session, Repo], int]
+_thread_counters: list[ThreadCounter] = []
 MAX_TAGS = 14
 _HIDDEN_TAGS = ("base_model:", "dataset:", "region:", "size_categories:", "task_ids:", "model-index")
 
@@ -54,10 +58,15 @@ class Frame:
     tabs: list[Tab]
 
 
+def set_thread_counter(counter: ThreadCounter) -> None:
+    """Slot: from then on each repository has a Community tab with the number of open threads."""
+    _thread_counters[:] = [counter]
+
+
 def repo_frame(
     db: Session, rt: Runtime, actor: Actor, repo: Repo, locale: Locale, current: str = ""
 ) -> Frame:
-    """The frame of a page; `current` is card, files, history, settings or storage."""
+    """The frame of a page; `current` is card, files, community, history, settings or storage."""
     may_admin = can_admin(actor, repo)
     main = default_branch(open_repo(git_path(rt, repo)))
     return Frame(
@@ -78,11 +87,23 @@ def repo_frame(
         can_admin=may_admin,
         main=main,
         tags=repo_tags(repo, locale),
-        tabs=_tabs(repo, main, locale, current, may_admin, can_write(actor, repo)),
+        tabs=_tabs(repo, main, locale, current, may_admin, can_write(actor, repo), _open_threads(db, repo)),
     )
 
 
-def _tabs(repo: Repo, main: str, locale: Locale, current: str, may_admin: bool, may_write: bool) -> list[Tab]:
+def _open_threads(db: Session, repo: Repo) -> int | None:
+    return _thread_counters[0](db, repo) if _thread_counters else None
+
+
+def _tabs(
+    repo: Repo,
+    main: str,
+    locale: Locale,
+    current: str,
+    may_admin: bool,
+    may_write: bool,
+    open_threads: int | None,
+) -> list[Tab]:
     _ = translator(locale).gettext
     href = repo_href(repo)
     rev = main.replace("/", "%2F")
@@ -91,6 +112,11 @@ def _tabs(repo: Repo, main: str, locale: Locale, current: str, may_admin: bool, 
         Tab(_("Files"), f"{href}/tree/{rev}", "folder", is_current=current == "files"),
         Tab(_("History"), f"{href}/commits/{rev}", "history", is_current=current == "history"),
     ]
+    if open_threads is not None:
+        is_here = current == "community"
+        tabs.insert(
+            2, Tab(_("Community"), f"{href}/discussions", "message-square", open_threads or None, is_here)
+        )
     if may_admin:
         is_here = current in ("settings", "storage")
         tabs.append(Tab(_("Settings"), f"{href}/settings", "settings", is_current=is_here))

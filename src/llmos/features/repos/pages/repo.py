@@ -22,8 +22,9 @@ from llmos.features.repos.cards.facts import card_facts
 from llmos.features.repos.gating import ask_access, form_fields, get_request
 from llmos.features.repos.likes import has_liked, like_repo, unlike_repo
 from llmos.features.repos.models import Repo, RepoFacts
-from llmos.features.repos.pages.facts_box import evaluation_rows, facts_box
+from llmos.features.repos.pages.facts_box import download_chart, evaluation_rows, facts_box
 from llmos.features.repos.pages.frame import repo_frame
+from llmos.features.repos.pages.lineage import repo_lineage
 from llmos.features.repos.pages.rendering import render_card
 from llmos.features.repos.pages.routes import RepoRoutes, file_href, page_repo, repo_href
 from llmos.features.repos.pages.snippets import first_steps, usage_snippets
@@ -51,6 +52,8 @@ def card_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "card": _render_card(repo, facts, frame.main),
         "summary": summary_of(facts.card_text, 160),
         "facts": facts_box(db, actor, repo, facts, locale, frame.main),
+        "downloads": download_chart(db, repo, locale),
+        "lineage": repo_lineage(db, actor, repo, locale),
         "evaluations": evaluation_rows(facts, locale),
         "snippets": usage_snippets(repo, facts, address) if len(facts.siblings) > 1 else [],
         "first_steps": first_steps(repo, address, actor.name),

@@ -74,10 +74,14 @@ def _model_snippets(repo: Repo, facts: RepoFacts, address: str) -> list[Snippet]
         found = [Snippet("Transformers", note + code, "py")]
         if task in ("text-generation", "image-text-to-text"):
             found.append(Snippet("vLLM", f"export HF_ENDPOINT={address}\nvllm serve {name}"))
-        return found
-    if repo.library_name == "gguf" or facts.gguf:
-        return [Snippet("llama.cpp", f"export HF_ENDPOINT={address}\nllama-server -hf {name}")]
-    return []
+        return found + _gguf_snippets(repo, facts, address)
+    return _gguf_snippets(repo, facts, address)
+
+
+def _gguf_snippets(repo: Repo, facts: RepoFacts, address: str) -> list[Snippet]:
+    if repo.library_name != "gguf" and not facts.gguf:
+        return []
+    return [Snippet("llama.cpp", f"export HF_ENDPOINT={address}\nllama-server -hf {repo.repo_name}")]
 
 
 def _small_file(facts: RepoFacts) -> str | None:
