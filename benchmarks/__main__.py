@@ -20,6 +20,7 @@ ALL: dict[str, Benchmark] = {
     "clone": transfer.clone,
     "head-resolve": discovery.head_resolve,
     "lists": discovery.lists,
+    "search-posts": discovery.search_posts,
     "tree": content.tree,
     "commit": content.commit,
     "xet-upload": xet.upload,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ from benchmarks.bench import Bench, percentile, request_rate
 from benchmarks.report import Row
 from llmos.core import clock
 from llmos.core.ids import new_object_id
+from llmos.features.accounts.actor import ANONYMOUS
 from llmos.features.accounts.models import Namespace
+from llmos.features.discovery.posts import find_posts, reindex_posts
+from llmos.features.discussions.models import Comment, Thread
 from llmos.features.repos.models import Repo, RepoFacts, RepoTag
 
 REPO_COUNT = 10_000
@@ -119,3 +123,88 @@ def lists(bench: Bench) -> Iterator[Row]:
         yield Row(
             f"{name} of 10,000, p95", f"{p95:.1f} ms", f"limit {limit_ms:.0f} ms", p95 / limit_ms, at_most=1.0
         )
+
+
+POST_COUNT = 100_000
+_EN = (
+    "model training loss gradient tokenizer batch learning rate schedule weights checkpoint evaluation data "
+    "set quality memory attention layer context window prompt answer question merge request review"
+).split()
+_ZH = (
+    "模型训练",
+    "损失函数",
+    "学习率",
+    "数据集",
+    "分词器",
+    "显存不足",
+    "注意力机制",
+    "上下文",
+    "评测结果",
+    "权重合并",
+)
+_PLANTED = (
+    "quokka convergence anomaly", "heliotrope tokenizer drift", "zanzibar checkpoint merge",
+    "蓝鲸收敛异常", "量子茶壶分词", "极光权重漂移",
+)  # fmt: skip
+PLANTED_EACH = 7
+
+
+def fill_posts(bench: Bench, count: int = POST_COUNT) -> None:
+    """Threads of ten posts in both languages; every planted phrase stands in PLANTED_EACH of them."""
+    made = random.Random(7)
+    with bench.rt.database.writing() as db:
+        author = db.scalars(select(Namespace.id).where(Namespace.name_key == "ada")).one()
+        threads = [
+            {"kind": "topic", "title": f"Topic {number}", "author_id": author, "num": number}
+            for number in range(count // 10)
+        ]
+        db.execute(insert(Thread), threads)
+        ids = list(db.scalars(select(Thread.id).order_by(Thread.id)))
+        planted = dict(
+            zip(made.sample(range(count), len(_PLANTED) * PLANTED_EACH), _PLANTED * PLANTED_EACH, strict=True)
+        )
+        rows = []
+        for number in range(count):
+            words = made.choices(_EN, k=40) if number % 2 else made.choices(_ZH, k=20)
+            words.insert(made.randrange(len(words)), planted.get(number, ""))
+            rows.append(
+                {
+                    "public_id": f"{number:024x}",
+                    "thread_id": ids[number % len(ids)],
+                    "author_id": author,
+                    "text": (" " if number % 2 else "，").join(words),
+                }
+            )
+        db.execute(insert(Comment), rows)
+    with bench.rt.database.writing() as db:
+        reindex_posts(db)
+
+
+def search_posts(bench: Bench) -> Iterator[Row]:
+    """The query behind the search page alone, over 100,000 posts: planted, rare and common words."""
+    fill_posts(bench)
+    queries = [
+        *_PLANTED,
+        "gradient checkpoint",
+        "learning rate",
+        "显存不足",
+        "注意力机制 学习率",
+        "token",
+        "训练",
+    ]
+    took: dict[str, list[float]] = {"en": [], "zh": []}
+    found: dict[str, int] = {}
+    with bench.rt.database.reading() as db:
+        for _ in range(20):
+            for query in queries:
+                started = time.perf_counter()
+                posts = find_posts(db, ANONYMOUS, query, limit=20)
+                took["en" if query.isascii() else "zh"].append((time.perf_counter() - started) * 1000)
+                found[query] = sum(query in post.comment.text for post in posts)
+    for language, times in took.items():
+        p95 = percentile(times, 0.95)
+        yield Row(
+            f"search of 100,000 posts, {language}, p95", f"{p95:.1f} ms", "limit 20 ms", p95 / 20, at_most=1.0
+        )
+    recall = sum(found[phrase] for phrase in _PLANTED) / (len(_PLANTED) * PLANTED_EACH)
+    yield Row("recall of planted phrases", f"{recall:.3f}", "all of them", recall, at_least=1.0)

@@ -13,6 +13,7 @@ from llmos.features.collections.pages import add_collection_pages
 from llmos.features.discovery.pages import add_discovery_pages, add_people_pages
 from llmos.features.notifications.pages import add_notification_pages
 from llmos.features.repos.pages.router import add_repo_pages
+from llmos.features.rights.pages import add_rights_pages
 from llmos.protocols.git.routes import add_git_routes
 from llmos.protocols.hf.content import add_content_routes
 from llmos.protocols.hf.hub import add_hub_routes, add_last_hub_routes
@@ -37,6 +38,7 @@ def add_routes(app: FastAPI) -> None:
     add_last_hub_routes(app)
     add_bucket_pages(app)
     add_collection_pages(app)
+    add_rights_pages(app)
     add_discovery_pages(app)
     add_repo_pages(app)
     add_people_pages(app)

@@ -29,6 +29,7 @@ MODEL_MODULES = (
     "llmos.features.discovery.models",
     "llmos.features.notifications.models",
     "llmos.features.moderation.models",
+    "llmos.features.rights.models",
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Two processes may start at once; on PostgreSQL the second waits on this advisory lock.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmos.app.convert import start_conversions
+from llmos.app.mending import mend_in_turn
 from llmos.app.worker import Aside, Periodic
 from llmos.features.auth.sessions import remove_expired
 from llmos.features.buckets.changes import forget_old_changes
@@ -18,9 +19,11 @@ from llmos.features.notifications.digests import forget_old, queue_digests
 from llmos.features.notifications.webhook_delivery import Courier, forget_old_deliveries
 from llmos.features.repos.claims import referenced_oids
 from llmos.features.repos.lifecycle import purge_deleted_repos
-from llmos.features.repos.push import reconcile
 from llmos.features.repos.trending import recount
+from llmos.features.repos.unused_claims import drop_unused_claims
 from llmos.features.repos.xet_claims import verify_claims
+from llmos.features.rights.erase import erase_due
+from llmos.features.rights.export import make_exports
 from llmos.features.storage.gc import clean_tmp, collect, plan_gc
 from llmos.features.storage.multipart import drop_expired_uploads
 from llmos.features.storage.xet.grants import drop_stale_grants
@@ -45,7 +48,7 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("shorten the log of webhooks", HOUR_S, forget_old_deliveries),
         Periodic("line up digests", 10 * MINUTE_S, queue_digests),
         Periodic("forget old notifications", DAY_S, forget_old),
-        Periodic("index what a crash left behind", 10 * MINUTE_S, reconcile),
+        Periodic("index what a crash left behind", 10 * MINUTE_S, mend_in_turn),
         Periodic("remove stale temporary files", HOUR_S, clean_tmp),
         Periodic("drop expired multipart uploads", HOUR_S, drop_expired_uploads),
         Periodic("drop xorbs that were sent and never asked for", HOUR_S, drop_stale_grants),
@@ -57,7 +60,10 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("turn LFS uploads into chunks", MINUTE_S, Aside(start_conversions)),
         Periodic("read stored chunks again", 5 * MINUTE_S, Aside(scrub)),
         Periodic("remove chunks that nobody uses", DAY_S, Aside(collect_unclaimed)),
+        Periodic("give up large objects that no commit named", DAY_S, Aside(drop_unused_claims)),
         Periodic("remove large objects that nobody uses", DAY_S, Aside(_collect_lfs)),
+        Periodic("make and drop exports of people's data", 5.0, make_exports),
+        Periodic("delete accounts whose time has come", HOUR_S, erase_due),
         Periodic("forget old news of the feed", DAY_S, forget_old_news),
         Periodic("recount downloads and trending scores", 10 * MINUTE_S, recount),
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 
 from llmos.features.accounts.actor import Actor
 from llmos.features.discussions.models import Comment, Thread
@@ -69,7 +69,9 @@ def _repo_deleted(db: Session, payload: dict[str, Any]) -> None:
 
 def reindex_posts(db: Session) -> int:
     """Write every document anew; returns how many."""
-    rows = db.execute(select(Comment, Thread).join(Thread, Thread.id == Comment.thread_id)).unique()
+    statement = select(Comment, Thread).join(Thread, Thread.id == Comment.thread_id)
+    # Without their authors: rows of joined collections cannot be read in pieces.
+    rows = db.execute(statement.options(lazyload("*")))
     count = 0
     for comment, thread in rows.yield_per(500):
         index_comment(db, comment, thread)

@@ -64,6 +64,25 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_xet_conversions_changed_at"), ["changed_at"], unique=False)
 
     op.create_table(
+        "account_deletions",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("removes_posts", sa.Boolean(), nullable=False),
+        sa.Column("heir_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("hands_over", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["heir_id"], ["namespaces.id"], name=op.f("fk_account_deletions_heir_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_account_deletions_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_account_deletions")),
+    )
+    with op.batch_alter_table("account_deletions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_account_deletions_due_at"), ["due_at"], unique=False)
+
+    op.create_table(
         "activity_days",
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
@@ -105,6 +124,26 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_collections_namespace_id"), ["namespace_id"], unique=False)
         batch_op.create_index("ix_collections_updated", ["updated_at", "id"], unique=False)
         batch_op.create_index("ix_collections_upvotes", ["upvotes", "id"], unique=False)
+
+    op.create_table(
+        "data_exports",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("object_id", sa.String(length=24), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ready_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_data_exports_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_data_exports")),
+        sa.UniqueConstraint("object_id", name=op.f("uq_data_exports_object_id")),
+    )
+    with op.batch_alter_table("data_exports", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_data_exports_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "namespace_watches",
@@ -1040,6 +1079,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.create_index(batch_op.f("ix_buckets_deleted_at"), ["deleted_at"], unique=False)
 
+    with op.batch_alter_table("repo_lfs_claims", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("used_at", sa.DateTime(timezone=True), nullable=True))
+
     with op.batch_alter_table("repos", schema=None) as batch_op:
         batch_op.add_column(
             sa.Column("inference_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True)
@@ -1077,6 +1119,9 @@ def downgrade() -> None:
 
     with op.batch_alter_table("repos", schema=None) as batch_op:
         batch_op.drop_column("inference_bytes")
+
+    with op.batch_alter_table("repo_lfs_claims", schema=None) as batch_op:
+        batch_op.drop_column("used_at")
 
     with op.batch_alter_table("buckets", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_buckets_deleted_at"))
@@ -1234,6 +1279,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_namespace_watches_namespace_id"))
 
     op.drop_table("namespace_watches")
+    with op.batch_alter_table("data_exports", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_data_exports_user_id"))
+
+    op.drop_table("data_exports")
     with op.batch_alter_table("collections", schema=None) as batch_op:
         batch_op.drop_index("ix_collections_upvotes")
         batch_op.drop_index("ix_collections_updated")
@@ -1241,6 +1290,10 @@ def downgrade() -> None:
 
     op.drop_table("collections")
     op.drop_table("activity_days")
+    with op.batch_alter_table("account_deletions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_account_deletions_due_at"))
+
+    op.drop_table("account_deletions")
     with op.batch_alter_table("xet_conversions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_xet_conversions_changed_at"))
 

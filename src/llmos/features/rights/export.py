@@ -1,0 +1,154 @@
+"""A person's data as one zip of JSON files, made by the worker."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
+
+from llmos.core import clock
+from llmos.core.errors import NotFound
+from llmos.features.accounts.actor import Actor
+from llmos.features.accounts.audit import record
+from llmos.features.accounts.models import AuditEvent, Follow, Membership, Namespace, User
+from llmos.features.auth.models import AccessToken, BrowserSession
+from llmos.features.collections.models import Collection
+from llmos.features.discussions.models import Comment, Reaction, Thread
+from llmos.features.repos.models import Repo, RepoLike
+from llmos.features.rights.models import DataExport
+from llmos.infra.blobs.durable import write_file
+from llmos.infra.db.base import Base
+from llmos.infra.i18n import lazy
+from llmos.infra.runtime import Runtime
+
+KEPT_DAYS = 7
+# Columns that are no information about the person, or that nobody should carry around.
+_SECRET = frozenset(
+    {"password_hash", "secret_hash", "token_hash", "hash", "avatar_key", "email_key", "name_key"}
+)
+
+
+def request_export(db: Session, actor: Actor) -> DataExport:
+    """Ask for a copy; one that is being made already is answered again."""
+    actor.check_account_write()
+    user_id = actor.require_user()
+    waiting = select(DataExport).where(DataExport.user_id == user_id, DataExport.ready_at.is_(None))
+    found = db.scalars(waiting).first()
+    if found is None:
+        found = DataExport(user_id=user_id)
+        db.add(found)
+        record(db, actor, "data.export", actor.name)
+        db.flush()
+    return found
+
+
+def list_exports(db: Session, actor: Actor) -> list[DataExport]:
+    statement = select(DataExport).where(DataExport.user_id == actor.require_user())
+    return list(db.scalars(statement.order_by(DataExport.id.desc()).limit(10)))
+
+
+def access_export(db: Session, rt: Runtime, actor: Actor, object_id: str) -> Path:
+    """The file of one's own, finished, unexpired export. Raises NotFound."""
+    statement = select(DataExport).where(
+        DataExport.object_id == object_id, DataExport.user_id == actor.require_user()
+    )
+    export = db.scalars(statement).first()
+    if export is None or export.expires_at is None or export.expires_at < clock.now():
+        raise NotFound(lazy("There is no such copy (any more): ask for a new one."))
+    return _path(rt, object_id)
+
+
+def _path(rt: Runtime, object_id: str) -> Path:
+    return rt.settings.home / "exports" / f"{object_id}.zip"
+
+
+def make_exports(rt: Runtime) -> None:
+    """Worker task: make what was asked for, drop what expired. A quiet instance only reads."""
+    with rt.database.reading() as db:
+        waiting = list(db.execute(select(DataExport.id, DataExport.object_id, DataExport.user_id).where(
+            DataExport.ready_at.is_(None)
+        )))  # fmt: skip
+        expired = list(
+            db.execute(select(DataExport.id, DataExport.object_id).where(DataExport.expires_at < clock.now()))
+        )
+    for export_id, object_id, user_id in waiting:
+        with rt.database.reading() as db:
+            data = pack(collect_data(db, user_id))
+        write_file(_path(rt, object_id), data, tmp_root=rt.settings.tmp_root)
+        with rt.database.writing() as db:
+            export = db.get(DataExport, export_id)
+            if export is not None:
+                export.ready_at, export.size_bytes = clock.now(), len(data)
+                export.expires_at = clock.now() + timedelta(days=KEPT_DAYS)
+    for export_id, object_id in expired:
+        _path(rt, object_id).unlink(missing_ok=True)
+        with rt.database.writing() as db:
+            db.execute(delete(DataExport).where(DataExport.id == export_id))
+
+
+def collect_data(db: Session, user_id: int) -> dict[str, Any]:
+    """File name -> what stands in it. Secrets are left out; so is what others wrote."""
+    user = db.get_one(User, user_id)
+    account = _row(user.namespace) | _row(user)
+    mine: dict[str, tuple[type[Base], Any]] = {
+        "threads": (Thread, Thread.author_id == user_id),
+        "comments": (Comment, Comment.author_id == user_id),
+        "reactions": (Reaction, Reaction.user_id == user_id),
+        "follows": (Follow, or_(Follow.follower_id == user_id, Follow.namespace_id == user_id)),
+        "memberships": (Membership, Membership.user_id == user_id),
+        "collections": (Collection, Collection.namespace_id == user_id),
+        "tokens": (AccessToken, AccessToken.user_id == user_id),
+        "sessions": (BrowserSession, BrowserSession.user_id == user_id),
+        "audit": (
+            AuditEvent,
+            or_(AuditEvent.actor_id == user_id, AuditEvent.subject == user.namespace.name),
+        ),
+    }
+    files: dict[str, Any] = {"account": account}
+    for name, (table, condition) in mine.items():
+        files[name] = _rows(db.scalars(select(table).where(condition)).unique())
+    files["repositories"] = [
+        {
+            "type": repo.type,
+            "name": repo.repo_name,
+            "visibility": repo.visibility,
+            "created_at": repo.created_at,
+        }
+        for repo in db.scalars(select(Repo).where(Repo.namespace_id == user_id)).unique()
+    ]
+    likes = (
+        select(Repo.type, Namespace.name, Repo.name, RepoLike.created_at)
+        .select_from(RepoLike)
+        .join(Repo, Repo.id == RepoLike.repo_id)
+        .join(Namespace, Namespace.id == Repo.namespace_id)
+        .where(RepoLike.user_id == user_id)
+    )
+    files["likes"] = [
+        {"type": kind, "name": f"{owner}/{name}", "liked_at": at}
+        for kind, owner, name, at in db.execute(likes)
+    ]
+    return files
+
+
+def _rows(found: Iterable[Base]) -> list[dict[str, Any]]:
+    return [_row(row) for row in found]
+
+
+def _row(row: Base) -> dict[str, Any]:
+    names = [column.key for column in row.__mapper__.column_attrs]
+    return {name: getattr(row, name) for name in names if name not in _SECRET and not name.endswith("_hash")}
+
+
+def pack(files: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in files.items():
+            archive.writestr(f"{name}.json", orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str))
+    return buffer.getvalue()

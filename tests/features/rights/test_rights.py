@@ -1,0 +1,99 @@
+"""Copies of one's data, and deleted accounts."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from features.discovery.conftest import Town
+from llmos.core import clock
+from llmos.features.accounts.models import Membership, Namespace
+from llmos.features.discussions.models import Comment, Thread
+from llmos.features.repos.models import Repo
+from llmos.features.rights.erase import erase_due
+from llmos.features.rights.export import make_exports
+from llmos.features.rights.models import AccountDeletion, DataExport
+
+
+def test_a_copy_of_the_data(town: Town) -> None:
+    repo = town.repo("tiny")
+    town.thread("Mine", "my words", repo_id=repo)
+    town.thread("Hers", "her words", "grace", repo_id=repo)
+    town.post("/ada/tiny/like", "ada")
+    assert town.get("/settings/data").headers["location"].startswith("/login")
+    assert town.post("/settings/data/export", "ada").status_code == 303
+    assert "Being made" in town.get("/settings/data", "ada").text
+    make_exports(town.rt)
+    with town.rt.database.reading() as db:
+        export = db.scalars(select(DataExport)).one().object_id
+    answer = town.get(f"/settings/data/export/{export}", "ada")
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    files = {name: json.loads(archive.read(name)) for name in archive.namelist()}
+    assert files["account.json"]["name"] == "ada"
+    assert [row["text"] for row in files["comments.json"]] == ["my words"]
+    assert files["likes.json"][0]["name"] == "ada/tiny"
+    assert files["repositories.json"][0]["name"] == "ada/tiny"
+    whole = b"".join(archive.read(name) for name in archive.namelist())
+    assert b"her words" not in whole
+    assert b"hash" not in whole
+    assert town.get(f"/settings/data/export/{export}", "grace").status_code == 404
+    with town.rt.database.writing() as db:
+        db.execute(update(DataExport).values(expires_at=clock.now() - timedelta(seconds=1)))
+    assert town.get(f"/settings/data/export/{export}", "ada").status_code == 404
+    make_exports(town.rt)
+    assert not list((town.rt.settings.home / "exports").iterdir())
+
+
+def _due(town: Town) -> None:
+    with town.rt.database.writing() as db:
+        db.execute(update(AccountDeletion).values(due_at=clock.now()))
+    erase_due(town.rt)
+
+
+def _names(town: Town) -> set[str]:
+    with town.rt.database.reading() as db:
+        return set(db.scalars(select(Namespace.name)))
+
+
+def test_deletion_waits_and_can_be_undone(town: Town) -> None:
+    assert town.post("/settings/data/delete", "grace", name="gracy").status_code == 303
+    erase_due(town.rt)
+    town.post("/settings/data/delete", "grace", name="grace")
+    erase_due(town.rt)
+    assert "Keep my account" in town.get("/settings/data", "grace").text
+    town.post("/settings/data/delete", "grace", action="undo")
+    _due(town)
+    assert "grace" in _names(town)
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_deleted_account_leaves_what_was_chosen(town: Town, removes: bool) -> None:
+    town.thread("A question", "my own words", "grace")
+    town.repo("words", "grace")
+    with town.rt.database.writing() as db:
+        ids = {name: id_ for name, id_ in db.execute(select(Namespace.name, Namespace.id))}
+        db.add(Membership(org_id=ids["lab"], user_id=ids["grace"], role="write"))
+    choice = {"posts": "remove"} if removes else {"posts": "keep", "heir": "lab"}
+    assert town.post("/settings/data/delete", "grace", name="grace", **choice).status_code == 303
+    town.tell()
+    _due(town)
+    assert "grace" not in _names(town)
+    with town.rt.database.reading() as db:
+        thread, comment = db.scalars(select(Thread)).one(), db.scalars(select(Comment)).one()
+        assert (thread.author_id, comment.author_id) == (None, None)
+        assert (thread.title, comment.text) == (("…", "") if removes else ("A question", "my own words"))
+        names = [repo.repo_name for repo in db.scalars(select(Repo)).unique()]
+        assert names == ([] if removes else ["lab/words"])
+    assert town.get("/grace").status_code == 404
+
+
+def test_the_only_admin_stays(town: Town) -> None:
+    assert "only admin of lab" in town.get("/settings/data", "ada").text
+    town.post("/settings/data/delete", "ada", name="ada")
+    with town.rt.database.reading() as db:
+        assert db.scalar(select(func.count()).select_from(AccountDeletion)) == 0
