@@ -87,6 +87,8 @@ setup_dev() {
     missing=()
     need chromium chromium; need initdb postgresql; need git-lfs git-lfs; need bwrap bubblewrap
     fc-list 2>/dev/null | grep -qi 'noto.*cjk' || missing+=(fonts-noto-cjk)
+    # Playwright's own node links against it; no other package here brings it along.
+    PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1' || missing+=(libatomic1)
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
     fresh dev requirements/dev.lock && return
     say "Installing the test tools"

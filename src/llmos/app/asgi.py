@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Lifespan
 from llmos import __version__
 from llmos.app.faces import render_error
 from llmos.app.heads import HeadAsGet
+from llmos.app.mending import Mender
 from llmos.app.middleware import RequestEdge, as_refusal
 from llmos.app.routes import add_routes
 from llmos.app.schema import ensure_schema
@@ -47,7 +49,10 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         _tune_threads(rt.settings.threads)
+        mender = Mender(rt)
+        mender.start()
         yield
+        await to_thread.run_sync(mender.stop)
         await live.close()
         flush_downloads(rt)
         if runtime is None:
@@ -57,7 +62,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     app.state.runtime = rt
     live = start_live_news(app, rt)
     watch_installer(rt)
-    inner: ASGIApp = RawPath(FilesFirst(HeadAsGet(app, app)))
+    inner: ASGIApp = RawPath(FilesFirst(HeadAsGet(app, app), app))
     if rt.settings.rate_limits:
 
         def refuse(request: Request, error: LlmosError) -> Response:
@@ -101,8 +106,6 @@ def flat_routes(api: FastAPI) -> Iterator[BaseRoute]:
 
 
 def _tune_threads(threads: int) -> None:
-    from anyio import to_thread
-
     # A request crosses between the event loop and a worker thread several times; at Python's
     # default of 5 ms each crossing may wait that long for the interpreter lock.
     sys.setswitchinterval(0.0002)

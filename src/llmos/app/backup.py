@@ -76,7 +76,7 @@ def restore(settings: Settings, source: Path, say: Say, *, force: bool = False) 
     home = settings.home
     if home.exists() and any(home.iterdir()) and not force:
         raise BadRequest(f"{home} is not empty: name an empty LLMOS_HOME, or add --force.")
-    home.mkdir(parents=True, exist_ok=True, mode=0o750)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     say("objects")
     _load_objects(settings, source / "objects")
     say("repositories")
@@ -128,7 +128,7 @@ def _load_objects(settings: Settings, source: Path) -> None:
         copy_tree(source, settings.object_root, overwrite=False)
         return
     store = open_store(settings)
-    settings.tmp_root.mkdir(parents=True, exist_ok=True, mode=0o750)
+    settings.tmp_root.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         key = path.relative_to(source).as_posix()
         if store.head(key) == path.stat().st_size:

@@ -20,7 +20,7 @@ class HeadAsGet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD" and self._is_for_get(scope):
-            scope = scope | {"method": "GET"}
+            scope = {**scope, "method": "GET"}
         await self.app(scope, receive, send)
 
     def _is_for_get(self, scope: Scope) -> bool:

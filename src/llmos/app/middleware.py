@@ -49,10 +49,7 @@ class RequestEdge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
-            elif is_head:
-                more_body = message.get("more_body", False)
-                message = {"type": "http.response.body", "body": b"", "more_body": more_body}
-            await send(message)
+            await send(_without_body(message) if is_head else message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 is_complete = True
 
@@ -72,6 +69,12 @@ class RequestEdge:
         finally:
             took_ms = (time.perf_counter() - started_at) * 1000
             log.debug("%s %s %s %.1fms", scope["method"], scope["path"], status, took_ms)
+
+
+def _without_body(message: Message) -> Message:
+    if message["type"] == "http.response.start":
+        return message
+    return {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
 
 
 def _request_id(request: Request) -> str:

@@ -30,9 +30,9 @@ class Runtime:
 
 
 def open_runtime(settings: Settings) -> Runtime:
-    """Create the folders of `LLMOS_HOME` where missing and open every store."""
+    """Create the folders of `LLMOS_HOME` where missing, for nobody else to read, and open every store."""
     for folder in (settings.home, settings.git_root, settings.tmp_root):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Runtime(
         settings=settings,
         database=Database(settings.database, pool_size=settings.threads),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -24,9 +24,11 @@ from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.tables import touch_files
 from llmos.infra.db.upsert import insert_missing, upsert
 from llmos.infra.i18n import lazy
+from llmos.infra.runtime import Runtime
 from llmos.infra.settings import Settings
 
 _BATCH = 500
+WARN_PERCENT = 90
 
 _other_storage: list[Callable[[Session, int], int]] = []
 
@@ -94,6 +96,24 @@ def get_claims(db: Session, repo_id: int, oids: Iterable[str]) -> dict[str, Repo
         )
         found.update((row.oid, row) for row in rows)
     return found
+
+
+def mark_used(rt: Runtime, repo_id: int, oids: Iterable[str]) -> None:
+    """A commit is about to name these objects: their claims no longer expire.
+
+    Before the commit looks for them, so that none can go between the look and the move of the ref.
+    """
+    with rt.database.reading() as db:
+        fresh = [oid for oid, held in get_claims(db, repo_id, oids).items() if held.used_at is None]
+    if not fresh:
+        return
+    with rt.database.writing() as db:
+        for start in range(0, len(fresh), _BATCH):
+            db.execute(
+                update(RepoLfsClaim)
+                .where(RepoLfsClaim.repo_id == repo_id, RepoLfsClaim.oid.in_(fresh[start : start + _BATCH]))
+                .values(used_at=clock.now())
+            )
 
 
 def proves_object(db: Session, claim: RepoLfsClaim) -> bool:
@@ -199,6 +219,15 @@ def room_bytes(db: Session, settings: Settings, namespace: Namespace) -> int | N
     if not quota:
         return None
     return max(quota - used_bytes(db, namespace.id), 0)
+
+
+def quota_warning(db: Session, settings: Settings, namespace: Namespace) -> str | None:
+    """What the owner should hear before the room is used up: from WARN_PERCENT of the quota on."""
+    quota = quota_bytes(settings, namespace)
+    percent = used_bytes(db, namespace.id) * 100 // quota if quota else 0
+    if percent < WARN_PERCENT:
+        return None
+    return f"{namespace.name} has used {percent} % of its storage quota: delete files or ask for more."
 
 
 def check_room(db: Session, settings: Settings, namespace: Namespace, adding_bytes: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from llmos.core.errors import (
@@ -167,4 +167,6 @@ class DraftChanges:
             raise TooLarge(lazy("A commit may change at most %(limit)s files: split it.", limit=MAX_CHANGES))
         if old_path is not None and old_path != change.path:
             self.changes.append(DeleteFile(old_path))
+            if isinstance(change, AddBlob):
+                change = replace(change, old_path=old_path)
         self.changes.append(change)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from weakref import WeakValueDictionary
 
@@ -14,7 +14,7 @@ from llmos.core.errors import (
     RevisionNotFound,
     Unavailable,
 )
-from llmos.features.repos.claims import get_claims
+from llmos.features.repos.claims import get_claims, mark_used
 from llmos.features.repos.commit_changes import ATTRIBUTES, DraftChanges
 from llmos.features.repos.commit_targets import author_identity, site_identity
 from llmos.features.repos.files import get_file
@@ -121,6 +121,8 @@ class CommitDraft(DraftChanges):
     def _confirm_large(self) -> None:
         """Every large file must be claimed by the repository, which only an upload can do."""
         oids = sorted({item.oid for item in self.large})
+        if oids:
+            mark_used(self.rt, self.target.repo_id, oids)
         with self.rt.database.reading() as db:
             claims = get_claims(db, self.target.repo_id, oids) if oids else {}
             sizes = {oid: claim.size_bytes for oid, claim in claims.items()}
@@ -147,7 +149,7 @@ class CommitDraft(DraftChanges):
                 )
             pointers[item.path] = self.writer.write_blob(format_pointer(item.oid, size))
         self.changes = [
-            AddBlob(change.path, pointers[change.path])
+            replace(change, oid=pointers[change.path])
             if isinstance(change, AddBlob) and not change.oid
             else change
             for change in self.changes

@@ -147,6 +147,7 @@ class RepoLfsClaim(Base):
     size_bytes: Mapped[int]
     xet_hash: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    used_at: Mapped[datetime | None]  # when a commit or push first named it; until then it may expire
 
 
 class RemovedLfsFile(Base):

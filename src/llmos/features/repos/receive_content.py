@@ -15,7 +15,7 @@ import pygit2
 from llmos.core.errors import BadRequest
 from llmos.core.paths import check_file_path
 from llmos.features.repos.cards.validate import validate_card
-from llmos.features.repos.claims import get_claims
+from llmos.features.repos.claims import get_claims, mark_used
 from llmos.features.repos.models import Repo
 from llmos.features.repos.places import git_path
 from llmos.features.repos.push import RefUpdate
@@ -168,6 +168,7 @@ def _check_names(entries: dict[bytes, RawEntry], folder: str, found: _Findings) 
 def _check_pointers(rt: Runtime, repo: Repo, found: _Findings) -> None:
     if not found.pointers:
         return
+    mark_used(rt, repo.id, found.pointers)
     with rt.database.reading() as db:
         claims = get_claims(db, repo.id, found.pointers)
         sizes = {oid: claim.size_bytes for oid, claim in claims.items()}

@@ -76,8 +76,8 @@ class FolderStore:
     def __init__(self, root: Path, tmp_root: Path) -> None:
         self.root = root
         self.tmp_root = tmp_root
-        root.mkdir(parents=True, exist_ok=True, mode=0o750)
-        tmp_root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tmp_root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _path(self, key: str) -> Path:
         if key.startswith("/") or ".." in key.split("/"):

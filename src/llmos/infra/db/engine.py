@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,13 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session
 
 _WRITE_OPTION = "llmos_write"
+
+
+def _make_private(path: Path) -> None:
+    """An empty database that nobody else may read; SQLite gives `-wal` and `-shm` the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class Database:
@@ -29,7 +38,7 @@ class Database:
 
     def _sqlite_engine(self, pool_size: int) -> Engine:
         assert self.url.database
-        Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(self.url.database))
         engine = create_engine(
             self.url,
             pool_size=pool_size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llmos.core.errors import Unprocessable
 from llmos.core.paths import check_file_path
@@ -38,12 +38,14 @@ _HFS_IGNORED = {
 class AddBlob:
     """Put a blob at `path`, replacing a file already there.
 
-    `mode` is 100644, 100755 or 120000; None keeps the executable bit of the file it replaces.
+    `mode` is 100644, 100755 or 120000; None keeps the executable bit of the file it replaces, or of
+    the one at `old_path` in the base, which it takes over from.
     """
 
     path: str
     oid: str
     mode: int | None = None
+    old_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,24 @@ def apply_changes(writer: ObjectWriter, base_tree: str | None, changes: Iterable
     have, PathConflict for a file in the place of a folder or the reverse, and for a new name
     that differs from a sibling's only in case or Unicode form.
     """
-    root = _group(changes)
+    root = _group(_inherit_mode(writer, base_tree, change) for change in changes)
     result = _apply(writer, root, base_tree, is_cleared=False)
     return result or writer.write("tree", b"")
+
+
+def _inherit_mode(writer: ObjectWriter, base_tree: str | None, change: Change) -> Change:
+    """A renamed file stays executable; where there is no such file, its deletion says so later."""
+    if not isinstance(change, AddBlob) or change.old_path is None or change.mode is not None:
+        return change
+    *folders, name = change.old_path.encode("utf-8", "surrogatepass").split(b"/")
+    tree = base_tree
+    for folder in folders:
+        found = parse_tree(writer.read_tree(tree)).get(folder) if tree else None
+        tree = found.oid.hex() if found is not None and found.mode == MODE_TREE else None
+    entry = parse_tree(writer.read_tree(tree)).get(name) if tree else None
+    if entry is None or entry.mode != MODE_EXECUTABLE:
+        return change
+    return replace(change, mode=MODE_EXECUTABLE)
 
 
 def _group(changes: Iterable[Change]) -> _Folder:

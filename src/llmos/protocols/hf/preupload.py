@@ -6,12 +6,14 @@ import base64
 import binascii
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from llmos.core.errors import BadRequest
 from llmos.features.auth.edge import ActorDep
+from llmos.features.repos.claims import quota_warning
 from llmos.features.repos.commit_targets import open_target
+from llmos.features.repos.models import Repo
 from llmos.features.repos.preupload import UploadQuestion, advise_uploads
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.protocols.hf.target import REPO_API, TargetDep
@@ -37,6 +39,7 @@ class PreuploadRequest(BaseModel):
 
 @router.post(REPO_API + "/preupload/{rev:rest}")
 def post_preupload(
+    response: Response,
     rt: RuntimeDep,
     db: ReadDb,
     actor: ActorDep,
@@ -46,6 +49,9 @@ def post_preupload(
     create_pr: bool = False,
 ) -> dict[str, Any]:
     place = open_target(db, rt, actor, *target.names, rev, create_pr=create_pr)
+    warning = quota_warning(db, rt.settings, db.get_one(Repo, place.repo_id).namespace)
+    if warning is not None:
+        response.headers["X-HF-Warning"] = f"Storage; {warning}"
     questions = [UploadQuestion(file.path, file.size, _sample(file)) for file in body.files]
     answers = advise_uploads(rt, place, questions, attributes=body.gitAttributes, ignores=body.gitIgnore)
     files: list[dict[str, Any]] = []

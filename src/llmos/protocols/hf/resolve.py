@@ -6,7 +6,9 @@ store gives links, a GET of a large file is sent there.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
@@ -15,7 +17,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmos.core.errors import LlmosError, RangeNotSatisfiable
 from llmos.core.names import name_key
@@ -28,6 +30,7 @@ from llmos.features.repos.files import open_claimed
 from llmos.features.repos.places import git_folder
 from llmos.features.repos.policy import repo_not_found
 from llmos.features.storage.objects import presigned_link
+from llmos.features.storage.xet.tables import check_undamaged
 from llmos.infra.db.quick import QuickQuery
 from llmos.infra.git.caches import LruCache
 from llmos.infra.git.loose import read_plain_branch
@@ -47,6 +50,8 @@ _PATH = re.compile(
 _SHA = re.compile(r"[0-9a-f]{40}\Z")
 _TYPES = {None: RepoType.MODEL} | {kind.plural: kind for kind in RepoType}
 _CACHED_ANSWERS = 50_000
+# How long HEAD of a large file may speak as before its bytes were found damaged.
+LARGE_HEAD_S = 30.0
 
 INLINE_BYTES = 64 * 1024
 XET_INFO = "application/vnd.xet-fileinfo+json"
@@ -63,11 +68,12 @@ class FilesFirst:
     answer. A refusal is raised for the layer above to render.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
         self.app = app
+        self.api = api
         self._quick: QuickQuery | None = None
         # What a commit holds never changes. Headers may hold links, so the address counts, too.
-        self._heads: LruCache[tuple[_Key, str, bytes], _Headers] = LruCache(_CACHED_ANSWERS)
+        self._heads: LruCache[tuple[_Key, str, bytes], tuple[_Headers, float]] = LruCache(_CACHED_ANSWERS)
         self._facts: LruCache[_Key, FileFacts] = LruCache(_CACHED_ANSWERS)
         self._folders: LruCache[str, str] = LruCache(_CACHED_ANSWERS)
 
@@ -77,7 +83,7 @@ class FilesFirst:
             if "/resolve/" in path or "/raw/" in path:
                 found = _PATH.match(path)
                 if found is not None and not path.startswith("/api/"):
-                    scope["app"], scope["file_address"] = self.app, found.groups()
+                    scope["app"], scope["file_address"] = self.api, found.groups()
                     await self.handle(scope, receive, send)
                     return
         await self.app(scope, receive, send)
@@ -93,8 +99,8 @@ class FilesFirst:
             actor = await resolve_actor(scope["app"].state.runtime, Request(scope))
         key = self._quick_key(scope)
         if key is not None and scope["method"] == "HEAD" and _is_plain(scope):
-            quick = self._heads.get((key, scope["path"], _origin(scope)))
-            if quick is not None:
+            quick, until_s = self._heads.get((key, scope["path"], _origin(scope))) or (None, 0.0)
+            if quick is not None and time.monotonic() < until_s:
                 # A copy: middleware adds to the list.
                 await send({"type": "http.response.start", "status": 200, "headers": [*quick]})
                 await send({"type": "http.response.body", "body": b""})
@@ -180,7 +186,9 @@ class FilesFirst:
         if request.method == "HEAD":
             if verb == "resolve" and _is_plain(scope):
                 key = (facts.object_id, facts.commit_oid, raw_path)
-                self._heads.put((key, scope["path"], _origin(scope)), list(response.raw_headers))
+                lasts_s = math.inf if facts.lfs is None else LARGE_HEAD_S
+                kept = (list(response.raw_headers), time.monotonic() + lasts_s)
+                self._heads.put((key, scope["path"], _origin(scope)), kept)
         elif _is_download_start(request) and response.status_code in (200, 206):
             count_download(rt, facts.repo_id)
         await response(scope, receive, send)
@@ -228,7 +236,11 @@ async def _large_content(rt: Runtime, facts: FileFacts, request: Request) -> Con
     def find() -> Content:
         assert facts.lfs is not None
         with rt.database.reading() as db:
-            return open_claimed(db, rt, facts.repo_id, facts.lfs.oid).content(rt)
+            found = open_claimed(db, rt, facts.repo_id, facts.lfs.oid)
+            if request.method == "HEAD" and found.local_path is None and found.key is None:
+                assert found.xet_hash is not None
+                check_undamaged(db, found.xet_hash)  # a reader would meet the damage
+            return found.content(rt)
 
     return await run_in_threadpool(find)
 

@@ -74,6 +74,19 @@ def get_file(db: Session, file_hash: str) -> XetFile | None:
     return db.get(XetFile, file_hash)
 
 
+def check_undamaged(db: Session, file_hash: str) -> None:
+    """Raise XetQuarantined if stored bytes of this file are known to be damaged."""
+    found = get_file(db, file_hash)
+    names = xorbs_of(unpack_terms(found.terms)) if found is not None else []
+    for start in range(0, len(names), _BATCH):
+        statement = select(XetXorb.xorb_hash).where(
+            XetXorb.xorb_hash.in_(names[start : start + _BATCH]), XetXorb.quarantined_at.is_not(None)
+        )
+        damaged = db.scalar(statement.limit(1))
+        if damaged is not None:
+            raise XetQuarantined(damaged)
+
+
 def touch_files(db: Session, file_hashes: Iterable[str]) -> None:
     """Let the grace before garbage collection start anew, for files that lose a user now."""
     wanted = sorted(set(file_hashes))
