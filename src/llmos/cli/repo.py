@@ -152,6 +152,7 @@ def delete_command(repo_name: str, type_name: str, yes: bool) -> None:
     from llmos.core.names import split_repo_name
     from llmos.core.repo_types import RepoType
     from llmos.features.accounts.actor import OPERATOR
+    from llmos.features.discussions import keeping as _keeping  # noqa: F401  # its threads go with it
     from llmos.features.repos.lifecycle import delete_repo
     from llmos.features.repos.policy import access_repo
 
@@ -171,6 +172,7 @@ def delete_command(repo_name: str, type_name: str, yes: bool) -> None:
 def restore_command(object_id: str, name: str | None) -> None:
     """Bring back a deleted repository by the id that `delete` printed."""
     from llmos.features.accounts.actor import OPERATOR
+    from llmos.features.discussions import keeping as _keeping  # noqa: F401  # its threads come with it
     from llmos.features.repos.lifecycle import restore_deleted_repo
 
     with open_cli_runtime() as rt, rt.database.writing() as db:

@@ -11,20 +11,29 @@ from sqlalchemy import select
 
 from features.discussions.conftest import Place
 from llmos.core.errors import BadRequest, Conflict, Forbidden
-from llmos.features.discussions.comments import LinePlace, add_comment
+from llmos.features.discussions.categories import access_category
+from llmos.features.discussions.comments import LinePlace, add_comment, add_reaction, edit_comment
 from llmos.features.discussions.conflicts import Take, list_conflict_sides, resolve_conflicts
 from llmos.features.discussions.merging import MergeWish, merge_pull
-from llmos.features.discussions.models import ThreadEvent
+from llmos.features.discussions.models import Comment, ThreadEvent
 from llmos.features.discussions.pull_state import PullState, pull_commits, pull_diff, read_pull_state
 from llmos.features.discussions.pulls import create_pull
-from llmos.features.discussions.queries import list_line_comments
+from llmos.features.discussions.queries import (
+    count_reactions,
+    list_all_entries,
+    list_line_comments,
+    list_versions,
+)
 from llmos.features.discussions.reviews import LineNote, read_gate, report_check, set_rules, submit_review
 from llmos.features.discussions.suggestions import apply_suggestion, find_suggestion
+from llmos.features.discussions.threads import open_topic
 from llmos.features.discussions.weight_changes import list_large_changes
 from llmos.features.repos.claims import claim
 from llmos.features.repos.commit_targets import open_target
 from llmos.features.repos.commits import CommitDraft
 from llmos.features.repos.files import read_text
+from llmos.features.repos.lifecycle import delete_repo, restore_deleted_repo
+from llmos.features.repos.models import Repo
 from llmos.features.repos.places import open_git
 from llmos.features.storage.objects import put_lfs_object
 from llmos.infra.git.commits import get_commit
@@ -167,13 +176,49 @@ def test_history_that_moves_is_told(place: Place) -> None:
     commits = pull_commits(place.rt, place.repo, state_of(place, first))
     assert [info.title for info in commits] == ["One", "Two"]
     with place.rt.database.reading() as db:
-        wanted = select(ThreadEvent).where(ThreadEvent.thread_id == place.thread(first).id)
+        wanted = (
+            select(ThreadEvent)
+            .where(ThreadEvent.thread_id == place.thread(first).id)
+            .order_by(ThreadEvent.id)
+        )
         subjects = [event.data["subject"] for event in db.scalars(wanted).unique()]
     assert subjects == ["One", "Two"]
     place.commit({"c.txt": b"3"}, message=f"Three, closes #{first}")
     assert place.thread(first).status == "draft"
     with pytest.raises(BadRequest, match="title"):
         create_pull(place.rt, place.grace, place.repo.id, " ", "")
+
+
+def test_threads_come_back_with_their_repository(place: Place) -> None:
+    num = place.pull({"a.txt": b"1"})
+    with place.changing(num, "grace") as (db, grace, thread):
+        reply = add_comment(db, grace, thread, "first")
+        edit_comment(db, grace, thread, reply, "second")
+        add_comment(db, place.ada, thread, "answer", reply_to=reply)
+        add_reaction(db, place.ada, thread, reply, "🚀")
+        submit_review(db, place.ada, thread, "approve", "Yes.")
+        set_rules(db, place.ada, place.repo, required_approvals=1)
+    with place.rt.database.writing() as db:
+        repo = db.get(Repo, place.repo.id)
+        assert repo is not None
+        object_id = delete_repo(db, place.ada, repo).object_id
+    with place.rt.database.writing() as db:
+        # Somebody else takes the ids meanwhile.
+        open_topic(db, place.grace, access_category(db, "help"), "Where is it?", "Gone?")
+        place.repo = restore_deleted_repo(db, place.ada, place.rt, object_id)
+    with place.rt.database.reading() as db:
+        thread = place.thread(num, db)
+        entries = list_all_entries(db, thread)
+        texts = [entry.text for entry in entries if isinstance(entry, Comment)]
+        assert texts == ["", "second", "answer", "Yes."]
+        found = [entry for entry in entries if isinstance(entry, Comment)]
+        assert thread.first_comment_id == found[0].id
+        assert found[2].reply_to_id == found[1].id
+        assert [version.text for version in list_versions(db, found)[found[1].id]] == ["first"]
+        assert count_reactions(db, place.ada, found)[found[1].id][0].emoji == "🚀"
+        assert read_gate(db, place.repo, thread, state_of(place, num).head_oid).is_open
+    merge_pull(place.rt, place.ada, thread.id)
+    place.commit({"b.txt": b"2"}, by="grace", as_pull=True)
 
 
 def safetensors(tensors: dict[str, tuple[str, list[int]]], fill: bytes = b"\0") -> bytes:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 from llmos.core.errors import BadRequest, LlmosError, RevisionNotFound
 from llmos.features.accounts.actor import Actor
 from llmos.features.discussions import events
+from llmos.features.discussions import keeping as _keeping  # noqa: F401  # deleted with its repository
 from llmos.features.discussions.events import add_event
 from llmos.features.discussions.models import (
     DISCUSSION,
