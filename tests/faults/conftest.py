@@ -11,10 +11,10 @@ import pytest
 
 from faults.live import Visitor
 from faults.rawclient import RawClient
+from kit.databases import Databases
 from kit.people import add_people
 from kit.server import LiveServer
 from llmos.app.asgi import create_app
-from llmos.app.schema import ensure_schema
 from llmos.infra.runtime import open_runtime
 from llmos.infra.settings import Settings
 
@@ -26,12 +26,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, _database_factory: object) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, _databases: Databases) -> Iterator[World]:
     """`ada/tiny-llm`, private `ada/notes`, the dataset `ada/words` and an old name, once for a module."""
     home = tmp_path_factory.mktemp("faults") / "home"
-    url = _database_factory()  # type: ignore[operator]
-    rt = open_runtime(Settings(home=home, rate_limits=False, **({"database_url": url} if url else {})))
-    ensure_schema(rt)
+    rt = open_runtime(Settings(home=home, rate_limits=False, **_databases.fill(home)))
     tokens = add_people(rt)
     with asyncio.Runner() as runner:
         client = RawClient(create_app(runtime=rt), runner)

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from faults.live import Visitor, leftovers, wait_for
+from kit.databases import Databases
 from kit.people import add_people
 from kit.programs import client_env, run
 from kit.server import LiveServer, live_server
-from llmos.app.schema import ensure_schema
 from llmos.infra.runtime import open_runtime
 from llmos.infra.settings import Settings
 
@@ -24,13 +24,11 @@ LIMIT_BYTES = 6 * MIB
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, _database_factory: object) -> Iterator[LiveServer]:
+def small(tmp_path_factory: pytest.TempPathFactory, _databases: Databases) -> Iterator[LiveServer]:
     """A server that cannot write a file of more than 6 MiB."""
     home = tmp_path_factory.mktemp("small") / "home"
-    url = _database_factory()  # type: ignore[operator]
-    extra = {"database_url": url} if url else {}
+    extra = _databases.fill(home)
     runtime = open_runtime(Settings(home=home, **extra))
-    ensure_schema(runtime)
     tokens = add_people(runtime)
     runtime.close()
     limits = {"lfs_multipart_above_bytes": str(12 * MIB), "lfs_part_bytes": str(5 * MIB)}
