@@ -60,6 +60,9 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(300))
     is_admin: Mapped[bool] = mapped_column(default=False)
     disabled_at: Mapped[datetime | None]
+    # Kept by `moderation`, which knows why: `suspend` or `ban`, in force until then (null: for good).
+    sanction: Mapped[str | None] = mapped_column(String(8))
+    sanctioned_until: Mapped[datetime | None]
     locale: Mapped[str | None] = mapped_column(String(8))
     theme: Mapped[str | None] = mapped_column(String(8))
 
@@ -72,6 +75,12 @@ class User(Base):
     @property
     def fullname(self) -> str:
         return self.namespace.fullname or self.namespace.name
+
+    def is_sanctioned(self, *kinds: str) -> bool:
+        """Whether a sanction of one of these kinds is in force now."""
+        if self.sanction not in kinds:
+            return False
+        return self.sanctioned_until is None or self.sanctioned_until > clock.now()
 
 
 class Organization(Base):

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from llmos.core.errors import BadRequest
 from llmos.core.names import name_key
-from llmos.core.pagination import Page, check_limit, decode_cursor, encode_cursor
+from llmos.core.pagination import Page, check_limit, decode_cursor, make_page
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import Follow, Membership, Namespace, Organization, User
@@ -286,5 +286,4 @@ def _page(
             raise BadRequest(lazy("cursor is not one this server gave out: leave it out to start."))
         statement = statement.where(column > after[0])
     rows = [item_of(row) for row in db.scalars(statement.order_by(column).limit(size + 1))]
-    next_cursor = encode_cursor([rows[size - 1][0]]) if len(rows) > size else None
-    return Page([item for _, item in rows[:size]], next_cursor)
+    return make_page(rows, size, lambda row: [row[0]]).map(lambda row: row[1])
