@@ -170,3 +170,29 @@ def test_bytes_the_server_has_are_brought_again(
     put(ada, bucket, "later/same.bin", data)
     assert get(server, f"/buckets/{bucket}/resolve/later/same.bin", "ada")[2] == data
     assert get(server, f"/buckets/{bucket}/resolve/same.bin", "ada")[0] == 404
+
+
+_FOLLOW = """
+import json, sys, threading
+from huggingface_hub import HfApi
+from huggingface_hub._bucket_live_follow import _follow_events
+from huggingface_hub.constants import ENDPOINT
+bucket, path = sys.argv[1:]
+seen, stop = [], threading.Event()
+def on_ready():
+    HfApi().batch_bucket_files(bucket, add=[(b"hello", path)])
+for event in _follow_events(ENDPOINT, bucket, None, None, stop.is_set):
+    seen.append(type(event).__name__)
+    if seen == ["_Ready"]:
+        threading.Thread(target=on_ready).start()
+    if hasattr(event, "changes"):
+        print(json.dumps([seen, [[c.op, c.path, c.size] for c in event.changes], event.cursor]))
+        break
+"""
+
+
+def test_client_follows_changes(client: ClientFactory, bucket: str) -> None:
+    seen, changes, cursor = run_python(_FOLLOW, client().env, bucket, "live/a.txt")
+    assert seen == ["_Ready", "_Changes"]
+    assert changes == [["add", "live/a.txt", 5]]
+    assert cursor

@@ -21,11 +21,12 @@ def command(repair: bool, as_json: bool) -> None:
     Exits with 1 when something is broken.
     """
     from llmos.app.doctor import examine
+    from llmos.features.buckets.repair import find_bucket_problems
     from llmos.features.repos.repair import find_problems
 
     with open_cli_runtime() as rt:
         findings = examine(rt)
-        problems = list(find_problems(rt, repair=repair))
+        problems = [*find_problems(rt, repair=repair), *find_bucket_problems(rt, repair=repair)]
     broken = any(f.state == "fail" for f in findings) or any(not p.mended for p in problems)
     if as_json:
         from dataclasses import asdict

@@ -15,7 +15,7 @@ from llmos.core.errors import BadRequest, LlmosError, RepoNotFound, Unprocessabl
 from llmos.core.paths import check_file_path
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
-from llmos.features.buckets.models import MAX_PATH_BYTES, Bucket, BucketFile, BucketUpload
+from llmos.features.buckets.models import MAX_PATH_BYTES, Bucket, BucketChange, BucketFile, BucketUpload
 from llmos.features.buckets.policy import access_bucket, check_write
 from llmos.features.buckets.queries import get_files, held_hashes
 from llmos.features.repos.claims import check_room
@@ -83,7 +83,7 @@ def apply_batch(
         )
     # Two batches of one bucket take turns, or its counters would drift.
     locked = db.get(Bucket, bucket.id, with_for_update={"of": Bucket}, populate_existing=True)
-    if locked is None:
+    if locked is None or locked.deleted_at is not None:
         raise RepoNotFound(lazy("Bucket Not Found: it was deleted meanwhile."))
     work = _Batch(db, actor, locked)
     work.prepare(operations)
@@ -110,6 +110,7 @@ class _Batch:
         self._reachable: dict[tuple[str, str] | None, set[str]] = {}
         self._sizes: dict[str, int] = {}
         self._released: set[str] = set()
+        self._changes: list[BucketChange] = []
         self._file_delta = 0
         self.grown_bytes = 0
 
@@ -166,6 +167,7 @@ class _Batch:
         if old is None:
             raise Unprocessable(lazy("There is no file %(path)r in this bucket.", path=path))
         self._released.add(old.xet_hash)
+        self._changes.append(BucketChange(bucket_id=self._bucket.id, op="delete", path=path))
         self.grown_bytes -= old.size_bytes
         self._file_delta -= 1
         if old in self._db.new:
@@ -190,19 +192,34 @@ class _Batch:
             file = BucketFile(bucket_id=self._bucket.id, path=item.path)
             self._files[item.path] = file
             self._file_delta += 1
+            op = "add"
         else:
             self._released.add(file.xet_hash)
+            op = "update"
             self.grown_bytes -= file.size_bytes
         file.xet_hash, file.size_bytes = item.xet_hash, size_bytes
         file.mtime, file.content_type, file.uploaded_at = item.mtime, item.content_type, clock.now()
         self.grown_bytes += size_bytes
         self._db.add(file)
+        self._changes.append(
+            BucketChange(
+                bucket_id=self._bucket.id,
+                op=op,
+                path=item.path,
+                size_bytes=size_bytes,
+                xet_hash=item.xet_hash,
+                mtime=item.mtime,
+            )
+        )
 
     def finish(self) -> None:
         self._bucket.file_count += self._file_delta
         self._bucket.size_bytes += self.grown_bytes
         self._bucket.updated_at = clock.now()
         touch_files(self._db, self._released)
+        # One by one, so that their ids tell the order.
+        for change in self._changes:
+            self._db.add(change)
         self._db.flush()
 
 

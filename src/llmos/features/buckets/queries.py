@@ -59,7 +59,7 @@ def list_buckets(
             lazy("There is no user or organisation %(namespace_name)r.", namespace_name=namespace_name)
         )
     size = check_limit(limit, default=_LIST_SIZE, maximum=1000)
-    statement = select(Bucket).where(Bucket.namespace_id == namespace.id)
+    statement = select(Bucket).where(Bucket.namespace_id == namespace.id, Bucket.deleted_at.is_(None))
     if role_in(actor, namespace) is None:
         statement = statement.where(Bucket.visibility != "private")
     if search:
@@ -172,12 +172,14 @@ def held_hashes(db: Session, bucket_id: int, xet_hashes: Iterable[str]) -> set[s
 
 
 def check_reachable(db: Session, bucket_id: int, xet_hash: str) -> None:
-    """NotFound unless the bucket has this Xet file under some path."""
-    if not held_hashes(db, bucket_id, [xet_hash]):
+    """NotFound unless the bucket, which is not deleted, has this Xet file under some path."""
+    bucket = db.get(Bucket, bucket_id)
+    if bucket is None or bucket.deleted_at is not None or not held_hashes(db, bucket_id, [xet_hash]):
         raise NotFound(lazy("There is no file %(xet_hash)s in this bucket.", xet_hash=xet_hash))
 
 
 def used_bytes(db: Session, namespace_id: int) -> int:
     """Bytes of all files in the buckets of a namespace; a file under two paths counts twice."""
-    statement = select(func.sum(Bucket.size_bytes)).where(Bucket.namespace_id == namespace_id)
+    is_here = (Bucket.namespace_id == namespace_id) & Bucket.deleted_at.is_(None)
+    statement = select(func.sum(Bucket.size_bytes)).where(is_here)
     return int(db.scalar(statement) or 0)

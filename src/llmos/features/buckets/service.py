@@ -15,15 +15,14 @@ from llmos.core.names import check_repo_name, name_key, split_repo_name
 from llmos.features.accounts import audit
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
-from llmos.features.buckets.models import Bucket, BucketFile, BucketUpload
+from llmos.features.buckets.models import Bucket, BucketAlias, BucketUpload
 from llmos.features.buckets.policy import check_admin, get_bucket
 from llmos.features.buckets.queries import held_hashes, used_bytes
 from llmos.features.repos.claims import check_room, count_also
 from llmos.features.repos.lifecycle import default_visibility
 from llmos.features.repos.policy import check_create
 from llmos.features.storage.xet.shards import RegisteredFile
-from llmos.features.storage.xet.tables import touch_files
-from llmos.infra.db.upsert import insert_missing
+from llmos.infra.db.upsert import insert_missing, upsert
 from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 from llmos.infra.runtime import Runtime
@@ -85,13 +84,14 @@ def create_bucket(
         visibility=visibility or default_visibility(namespace),
         created_by_id=actor.user_id,
     )
+    free_alias(db, namespace.name, name)
     try:
         with db.begin_nested():
             db.add(bucket)
     except IntegrityError as error:
         # Somebody else created the same name between the check and now.
         raise BucketExists(f"{namespace.name}/{name}") from error
-    _announce(db, actor, "create", bucket)
+    announce(db, actor, "create", bucket)
     return bucket
 
 
@@ -106,10 +106,12 @@ def _access_namespace(db: Session, actor: Actor, name: str) -> Namespace:
     return namespace
 
 
-def _announce(db: Session, actor: Actor, verb: str, bucket: Bucket, **more: Any) -> None:
+def announce(db: Session, actor: Actor, verb: str, bucket: Bucket, **more: Any) -> None:
+    """Record and tell what happened: `verb` is create, move, restore or delete."""
     audit.record(db, actor, f"bucket.{verb}", bucket.key, **more)
     payload = {"bucket_id": bucket.id, "bucket_name": bucket.bucket_name, "actor_id": actor.user_id}
-    emit(db, {"create": "BucketCreated", "move": "BucketMoved"}.get(verb, "BucketDeleted"), payload | more)
+    topics = {"create": "BucketCreated", "move": "BucketMoved", "restore": "BucketRestored"}
+    emit(db, topics.get(verb, "BucketDeleted"), payload | more)
 
 
 def set_bucket_visibility(db: Session, actor: Actor, bucket: Bucket, visibility: str) -> None:
@@ -120,19 +122,15 @@ def set_bucket_visibility(db: Session, actor: Actor, bucket: Bucket, visibility:
         audit.record(db, actor, "bucket.settings", bucket.key, visibility=visibility)
 
 
-def delete_bucket(db: Session, actor: Actor, bucket: Bucket) -> None:
-    """Delete a bucket with its files for good. Raises Forbidden unless the actor administers it."""
-    check_admin(actor, bucket)
-    _announce(db, actor, "delete", bucket)
-    # The grace of what was used here begins now.
-    touch_files(db, db.scalars(select(BucketFile.xet_hash).where(BucketFile.bucket_id == bucket.id)))
-    db.flush()
-    db.execute(delete(Bucket).where(Bucket.id == bucket.id))
-    db.expunge(bucket)
+def free_alias(db: Session, namespace_name: str, name: str) -> None:
+    """Let an old name of a moved bucket stop leading to it: the name is given away now."""
+    key = f"{name_key(namespace_name)}/{name_key(name)}"
+    db.execute(delete(BucketAlias).where(BucketAlias.name_key == key))
 
 
 def move_bucket(db: Session, actor: Actor, settings: Settings, bucket: Bucket, to_name: str) -> None:
-    """Give a bucket another name, another namespace or both; the old name is free at once.
+    """Give a bucket another name, another namespace or both; the old name is free at once, and leads
+    here until somebody takes it.
 
     Raises BucketExists, Forbidden unless the actor administers the bucket and may create in the
     target namespace, QuotaExceeded where it does not fit there.
@@ -147,13 +145,17 @@ def move_bucket(db: Session, actor: Actor, settings: Settings, bucket: Bucket, t
     if holder is not None and holder.id != bucket.id:
         raise BucketExists(holder.bucket_name)
     old_name = bucket.bucket_name
+    free_alias(db, target.name, name)
+    if name_key(old_name) != name_key(f"{target.name}/{name}"):
+        row = {"name_key": name_key(old_name), "bucket_id": bucket.id, "created_at": clock.now()}
+        upsert(db, BucketAlias, [row], keys=["name_key"], update=["bucket_id", "created_at"])
     try:
         with db.begin_nested():
             bucket.namespace, bucket.namespace_id = target, target.id
             bucket.name, bucket.name_key = name, name_key(name)
     except IntegrityError as error:
         raise BucketExists(f"{target.name}/{name}") from error
-    _announce(db, actor, "move", bucket, old_name=old_name)
+    announce(db, actor, "move", bucket, old_name=old_name)
 
 
 def bring_files(rt: Runtime, bucket_id: int, files: Sequence[RegisteredFile]) -> None:
@@ -163,7 +165,7 @@ def bring_files(rt: Runtime, bucket_id: int, files: Sequence[RegisteredFile]) ->
     """
     with rt.database.writing() as db:
         bucket = db.get(Bucket, bucket_id)
-        if bucket is None:
+        if bucket is None or bucket.deleted_at is not None:
             raise RepoNotFound(lazy("Bucket Not Found: it was deleted meanwhile."))
         held = held_hashes(db, bucket_id, [file.file_hash for file in files])
         new_bytes = sum(file.size_bytes for file in files if file.file_hash not in held)

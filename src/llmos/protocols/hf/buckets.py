@@ -14,13 +14,13 @@ from llmos.core import clock
 from llmos.core.errors import BadRequest
 from llmos.features.accounts.actor import Actor
 from llmos.features.auth.edge import ActorDep
+from llmos.features.buckets.deletion import delete_bucket
 from llmos.features.buckets.models import Bucket
 from llmos.features.buckets.policy import access_bucket, bucket_not_found
 from llmos.features.buckets.queries import list_buckets
 from llmos.features.buckets.service import (
     BucketExists,
     create_bucket,
-    delete_bucket,
     move_bucket,
     parse_bucket_visibility,
     set_bucket_visibility,
@@ -102,7 +102,7 @@ def get_bucket_info(db: ReadDb, actor: ActorDep, namespace: str, name: str) -> R
 
 @router.delete(BUCKET_API)
 def delete_bucket_route(db: WriteDb, actor: ActorDep, namespace: str, name: str) -> Response:
-    """Delete a bucket with its files."""
+    """Delete a bucket with its files; for seven days its page can bring it back."""
     delete_bucket(db, actor, access_bucket(db, actor, namespace, name))
     return answer({})
 

@@ -28,7 +28,6 @@ PARTS: dict[str, tuple[str, ...]] = {
         "/api/spaces/hardware",
         "/api/spaces/zero-gpu/quota",
     ),
-    "The event feed of a bucket": ("/api/buckets/{namespace:seg}/{name:seg}/events",),
     "Jobs": (
         "/api/jobs/{rest:rest}",
         "/api/scheduled-jobs/{rest:rest}",
