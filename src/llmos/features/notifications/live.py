@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from collections import deque
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import orjson
@@ -80,7 +82,9 @@ class LiveNews:
             return None
         listener = Listener(user_id, locale)
         self._listeners.setdefault(user_id, []).append(listener)
-        self._loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._end_with_process(self._loop)
         if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._watch())
         return listener
@@ -98,8 +102,8 @@ class LiveNews:
             with contextlib.suppress(RuntimeError):  # the loop has just ended
                 asyncio.run_coroutine_threadsafe(self._tell_count(user_id), self._loop)
 
-    async def close(self) -> None:
-        """End every connection and the task: the process stops."""
+    def end(self) -> None:
+        """End every connection; nobody may join any more. To be called in the event loop."""
         self._is_closed = True
         for own in list(self._listeners.values()):
             for listener in own:
@@ -108,8 +112,27 @@ class LiveNews:
                 listener.put(None)
         if self._task is not None:
             self._task.cancel()
+
+    async def close(self) -> None:
+        """`end`, and wait for the task."""
+        self.end()
+        if self._task is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    def _end_with_process(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End at the signal to stop: the server waits for open answers before anything else ends."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.getsignal(number)
+
+            def stop(number: int, frame: FrameType | None, before: Any = before) -> None:
+                with contextlib.suppress(RuntimeError):  # the loop has just ended
+                    loop.call_soon_threadsafe(self.end)
+                if callable(before):
+                    before(number, frame)
+
+            with contextlib.suppress(ValueError):  # not the main thread: as in tests
+                signal.signal(number, stop)
 
     async def _tell_count(self, user_id: int) -> None:
         unread = await run_read(self._rt, lambda db: count_unread(db, user_id))
