@@ -130,6 +130,34 @@ def test_a_bomb_is_refused_without_unfolding(content_size: bool) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("block_size", [lz4.frame.BLOCKSIZE_MAX64KB, lz4.frame.BLOCKSIZE_MAX256KB])
+@pytest.mark.parametrize("scheme", [1, 2])
+def test_frames_as_clients_make_them_are_taken_as_strictly_as_others(scheme: int, block_size: int) -> None:
+    """One block without checksums goes a quicker way; it must not let pass what a decoder refuses."""
+    raw = (b"weights " * 9000)[: 64 * 1024]
+    frame = lz4.frame.compress(raw, block_size=block_size, block_linked=False, store_size=False)
+    assert len(parse_xorb(packed_chunk(frame, scheme, len(raw))).records) == 1
+    edges = [*range(12), *range(len(frame) - 6, len(frame))]
+    for damaged in [
+        *(frame[:i] + bytes([frame[i] ^ bit]) + frame[i + 1 :] for i in edges for bit in (1, 8, 64, 128)),
+        frame[:-4],
+        frame + bytes(4),
+        frame[:-4] + frame[7:],
+    ]:
+        decoder = lz4.frame.LZ4FrameDecompressor()
+        try:
+            is_fine = len(decoder.decompress(damaged, len(raw) + 1)) == len(raw) and decoder.eof
+            is_fine = is_fine and not decoder.unused_data
+        except RuntimeError:
+            is_fine = False
+        try:
+            parse_xorb(packed_chunk(damaged, scheme, len(raw)))
+            is_taken = True
+        except XetFormatError:
+            is_taken = False
+        assert is_taken == is_fine
+
+
 @settings(max_examples=300)
 @given(CHUNKS, SCHEMES, st.data())
 def test_damaged_xorbs_raise_nothing_but_the_typed_error(

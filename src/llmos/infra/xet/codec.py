@@ -6,6 +6,7 @@ Header: version 0, u24 LE data size, u8 scheme, u24 LE raw size (Xet protocol, c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import lz4.block
 import lz4.frame
@@ -23,11 +24,8 @@ SCHEME_NONE = 0
 SCHEME_LZ4 = 1
 SCHEME_BG4_LZ4 = 2
 
-# LZ4 frame format: magic, flags, block size, checksum of these; then blocks, each after its size.
-_FRAME_MAGIC = b"\x04\x22\x4d\x18"
+# LZ4 frame format: magic, flags, block size, and a checksum of these two bytes.
 _FRAME_HEADER_BYTES = 7
-# Flags for checksums of blocks and content, a stored content size, and a dictionary.
-_FRAME_EXTRAS = 0b0001_1101
 
 
 def decode_chunk(scheme: int, data: Buffer, raw_size: int) -> bytes:
@@ -59,9 +57,7 @@ def encode_chunk(raw: bytes, scheme: int | None = None) -> tuple[int, bytes]:
 def iter_raw_chunks(packed: Buffer) -> Iterator[Buffer]:
     """Raw data of each chunk in a run of whole packed chunks (headers included).
 
-    For bytes that were verified when they came: quicker than `decode_chunk`, but blind to damage of
-    the frame that leaves its data whole. Raises XetFormatError where the bytes are no chunk; hashes
-    are not checked.
+    Raises XetFormatError where the bytes are no chunk; hashes are not checked.
     """
     view = memoryview(packed)
     while view:
@@ -71,12 +67,7 @@ def iter_raw_chunks(packed: Buffer) -> Iterator[Buffer]:
         end = CHUNK_HEADER_BYTES + data_size
         if len(view) < end:
             raise XetFormatError("A packed range ends inside a chunk.")
-        data = view[CHUNK_HEADER_BYTES:end]
-        if scheme == SCHEME_NONE or scheme > SCHEME_BG4_LZ4:
-            yield decode_view(scheme, data, raw_size)
-        else:
-            raw = _decompress_block(data, raw_size) or _decompress(data, raw_size)
-            yield raw if scheme == SCHEME_LZ4 else _join_groups(raw)
+        yield decode_view(scheme, view[CHUNK_HEADER_BYTES:end], raw_size)
         view = view[end:]
 
 
@@ -107,6 +98,9 @@ def decode_view(scheme: int, data: Buffer, raw_size: int) -> Buffer:
 
 
 def _decompress(data: Buffer, raw_size: int) -> bytes:
+    plain = _decompress_block(data, raw_size)
+    if plain is not None:
+        return plain
     frame = lz4.frame.LZ4FrameDecompressor()
     try:
         # One byte more than declared is enough to see a lie; a bomb never unfolds.
@@ -118,19 +112,36 @@ def _decompress(data: Buffer, raw_size: int) -> bytes:
     return raw
 
 
-def _decompress_block(data: memoryview, raw_size: int) -> bytes | None:
-    """The content of a frame that is one compressed block without checksums, as clients make them;
-    None for any other. Saves setting up a frame decoder for every 64 KiB (half of its time)."""
-    word = int.from_bytes(data[_FRAME_HEADER_BYTES : _FRAME_HEADER_BYTES + 4], "little")
-    end = _FRAME_HEADER_BYTES + 4 + word
-    is_plain = data[:4] == _FRAME_MAGIC and len(data) == end + 4 and data[4] & _FRAME_EXTRAS == 0
-    if not is_plain or word >> 31 or any(data[end:]):
+def _decompress_block(data: Buffer, raw_size: int) -> bytes | None:
+    """The content of a frame of one compressed block, as clients make them; None for any other.
+
+    Saves setting up a frame decoder for every 64 KiB, a third of the time, and is as strict: every
+    byte outside of the block is compared.
+    """
+    start = _FRAME_HEADER_BYTES + 4
+    word = int.from_bytes(data[_FRAME_HEADER_BYTES:start], "little")
+    end = start + word
+    if len(data) != end + 4 or raw_size > _plain_headers().get(bytes(data[:_FRAME_HEADER_BYTES]), 0):
+        return None
+    if any(data[end:]):
         return None
     try:
-        raw: bytes = lz4.block.decompress(data[_FRAME_HEADER_BYTES + 4 : end], uncompressed_size=raw_size)
+        raw: bytes = lz4.block.decompress(data[start:end], uncompressed_size=raw_size)
     except lz4.block.LZ4BlockError:
         return None
     return raw if len(raw) == raw_size else None
+
+
+@cache
+def _plain_headers() -> dict[bytes, int]:
+    """Headers of frames with independent blocks and no extras: checked ones, with their block sizes."""
+    sizes = {lz4.frame.BLOCKSIZE_MAX64KB: 64, lz4.frame.BLOCKSIZE_MAX256KB: 256}
+    sizes |= {lz4.frame.BLOCKSIZE_MAX1MB: 1024, lz4.frame.BLOCKSIZE_MAX4MB: 4096}
+    made = {}
+    for code, size_kib in sizes.items():
+        header: bytes = lz4.frame.LZ4FrameCompressor(block_size=code, block_linked=False).begin()
+        made[header] = size_kib * 1024
+    return made
 
 
 def _join_groups(grouped: bytes) -> memoryview:

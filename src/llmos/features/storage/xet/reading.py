@@ -22,7 +22,8 @@ from llmos.infra.xet.shard import ShardTerm
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 1024 * 1024
-_READ_BYTES = 4 * 1024 * 1024
+# Larger buffers would come fresh from the kernel each time, page by page.
+_READ_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
