@@ -250,9 +250,10 @@ def test_texts_are_checked(ada: HfApi, repo: Make, as_ada: httpx.Client) -> None
     made = as_ada.post(url, json={"title": "safe\u202egpj.exe\nnext", "description": "d"}).json()["num"]
     assert ada.get_discussion_details(name, made).title == "safegpj.exe next"
     assert as_ada.post(f"{url}/1/status", json={"status": "merged"}).status_code == 400
-    for query in ("p=-1", "p=x", "type=no", "status=no", "p=99999999999"):
+    for query in ("p=-1", "p=x", "type=no", "status=no", "p=99999999999", "author=%00", "search=a%00"):
         assert as_ada.get(f"{url}?{query}").status_code == 400, query
     assert as_ada.get(f"{url}/{10**30}").status_code == 404
+    assert as_ada.post(f"{url}/1/comment/%00a/hide").status_code == 404
 
 
 def test_numbers_merges_and_edits_race(ada: HfApi, repo: Make, as_ada: httpx.Client) -> None:
@@ -340,6 +341,23 @@ def test_git_pushes_to_a_pull_request(
     grace.change_discussion_status(name, number, "open")
     ada.merge_pull_request(name, number)
     assert "new.txt" in ada.list_repo_files(name)
+
+
+def test_checks_are_reported_on_commits(
+    ada: HfApi, repo: Make, as_ada: httpx.Client, http: httpx.Client
+) -> None:
+    name = repo()
+    url = f"/api/models/{name}/checks/main"
+    for state in ("pending", "success"):
+        body = {"name": "tests", "state": state, "url": "https://ci.example.org/7"}
+        assert as_ada.post(url, json=body).json() == {"oid": ada.repo_info(name).sha}
+    found = http.get(url).json()["checks"]
+    assert [(check["name"], check["state"]) for check in found] == [("tests", "success")]
+    assert http.post(url, json={"name": "tests", "state": "failure"}).status_code == 401
+    for bad in ({}, {"name": "x", "state": "?"}, {"name": "x\n", "state": "success"},
+                {"name": "x", "state": "success", "url": "javascript:1"}):  # fmt: skip
+        assert as_ada.post(url, json=bad).status_code == 400, bad
+    assert as_ada.post(f"/api/models/{name}/checks/nowhere", json=body).status_code == 404
 
 
 def test_narrow_tokens(server: LiveServer, repo: Make, server_rt: object) -> None:

@@ -105,7 +105,7 @@ def access_comment(
     )
     if for_update:
         statement = statement.with_for_update(of=Comment).execution_options(populate_existing=True)
-    comment = db.scalars(statement).unique().one_or_none()
+    comment = db.scalars(statement).unique().one_or_none() if public_id.isalnum() else None
     if comment is None:
         raise NotFound(lazy("There is no comment %(id)s in this thread.", id=public_id[:24]))
     return comment

@@ -57,6 +57,8 @@ class ThreadFilters:
     text: str = ""
 
     def __post_init__(self) -> None:
+        if "\0" in self.author + self.text:
+            raise BadRequest(lazy("author and search must not contain NUL characters."))
         if self.kind not in KINDS:
             raise BadRequest(lazy("type must be one of %(list)s.", list=", ".join(sorted(KINDS))))
         if self.status not in STATUSES:
@@ -299,7 +301,7 @@ def list_topics(
     statement = select(Thread).where(Thread.kind == "topic", Thread.hidden_at.is_(None))
     if category_id is not None:
         statement = statement.where(Thread.category_id == category_id)
-    if tag:
+    if tag and "\0" not in tag:
         named = select(ThreadTag.thread_id).where(ThreadTag.tag == tag.lower())
         statement = statement.where(Thread.id.in_(named))
     after = decode_cursor(cursor, 2)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from llmos.infra.web.routing import add_router
 from llmos.protocols.hf import (
     access,
+    checks,
     collections,
     discussions,
     info,
@@ -30,6 +31,7 @@ def add_hub_routes(app: FastAPI) -> None:
         likes,
         discussions,
         uploads,
+        checks,
         collections,
         access,
         validate,
