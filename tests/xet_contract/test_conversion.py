@@ -26,7 +26,7 @@ from llmos.app.convert import convert_all
 from llmos.core import clock
 from llmos.features.repos.claims import referenced_oids
 from llmos.features.repos.models import RepoLfsClaim
-from llmos.features.repos.xet_conversion import has_work, undo_conversion
+from llmos.features.repos.xet_conversion import has_work
 from llmos.features.storage.gc import plan_gc
 from llmos.features.storage.models import LfsObject
 from llmos.features.storage.objects import object_key
@@ -173,9 +173,10 @@ def test_undo_serves_the_plain_object_again(
     convert(server)
     convert(server, lfs_to_xet_undo_days=0)
     assert state_of(server, oid) == ("retired", False)
-    with opened(server) as rt:
-        assert undo_conversion(rt, oid)
-        assert not undo_conversion(rt, "0" * 64)
+    llmos = [sys.executable, "-m", "llmos.cli", "convert", "--json", "--undo"]
+    done = json.loads(run([*llmos, oid], server.env).stdout)
+    assert done["states"]["kept"]["size_bytes"] >= len(data)
+    assert run([*llmos, "0" * 64], server.env, check=False).returncode == 1
     assert state_of(server, oid) == ("kept", True)
     assert seen(server, repo_id) == before
     assert xet_hash(client, repo_id) == ""
