@@ -90,9 +90,9 @@ def check_announced(request: Request, limit_bytes: int, what: str) -> int:
 
 async def post_xorb(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
     """Take one xorb; 200 once it is verified and durable."""
-    _, scope_id = await run_in_threadpool(access_scope, rt, request)
+    access, scope_id = await run_in_threadpool(access_scope, rt, request)
     announced_bytes = check_announced(request, MAX_XORB_BYTES, "A xorb")
-    await run_in_threadpool(_check_room, rt, scope_id, announced_bytes)
+    await run_in_threadpool(_check_room, rt, access, announced_bytes)
     async with _xorb_slots.taken():
         inserted = await _receive_xorb(rt, request, xorb_hash, scope_id)
     return Response(orjson.dumps({"was_inserted": inserted}), media_type="application/json")
@@ -128,11 +128,11 @@ async def _receive_xorb(rt: Runtime, request: Request, xorb_hash: str, scope_id:
 async def post_xorb_grant(request: Request, rt: RuntimeDep, xorb_hash: str) -> Response:
     """200 if the namespace has this xorb, so that it need not be sent. 201 with a link to put it
     straight into the object store; 404 where the store gives no links: post it here then."""
-    _, scope_id = await run_in_threadpool(access_scope, rt, request)
+    access, scope_id = await run_in_threadpool(access_scope, rt, request)
     body = await read_body(request.receive, limit_bytes=MAX_GRANT_BODY_BYTES, what="The grant request")
     if await run_in_threadpool(offer_known, rt, xorb_hash, scope_id):
         return Response(b"{}", media_type="application/json")
-    await run_in_threadpool(_check_room, rt, scope_id, _granted_bytes(body))
+    await run_in_threadpool(_check_room, rt, access, _granted_bytes(body))
     grant = offer_grant(rt, xorb_hash, scope_id)
     if grant is None:
         raise NotFound("No upload grants are given out: post the xorb to v1/xorbs.")
@@ -162,10 +162,15 @@ async def post_xorb_commit(request: Request, rt: RuntimeDep, xorb_hash: str, gra
     return Response(orjson.dumps({"was_inserted": inserted}), media_type="application/json")
 
 
-def _check_room(rt: Runtime, scope_id: int, adding_bytes: int) -> None:
-    """QuotaExceeded before anything is sent that the namespace has no room for."""
+def _check_room(rt: Runtime, access: XetAccess, adding_bytes: int) -> None:
+    """QuotaExceeded before anything is sent that the namespace has no room for.
+
+    The server itself only moves what is counted already.
+    """
+    if access.holder is None:
+        return
     with rt.database.reading() as db:
-        namespace = db.get(Namespace, scope_id)
+        namespace = db.get(Namespace, access.scope_id)
         if namespace is not None:
             check_room(db, rt.settings, namespace, adding_bytes)
 
