@@ -102,20 +102,25 @@ def list_command(query: str, as_json: bool) -> None:
     )
 
 
+def _switch(name: str, as_json: bool, *, is_enabled: bool) -> None:
+    from llmos.features.accounts import service
+    from llmos.features.accounts.actor import OPERATOR
+    from llmos.features.accounts.policy import access_user
+
+    change = service.enable_user if is_enabled else service.disable_user
+    with open_cli_runtime() as rt, rt.database.writing() as db:
+        found = access_user(db, OPERATOR, name)
+        change(db, OPERATOR, found)
+        _say(found, f"{found.name} is {'enabled' if is_enabled else 'disabled'}.", as_json)
+
+
 @command.command("disable")
 @click.argument("name")
 @json_option
 @refusals_as_messages
 def disable(name: str, as_json: bool) -> None:
     """Refuse every credential of NAME from now on."""
-    from llmos.features.accounts import service
-    from llmos.features.accounts.actor import OPERATOR
-    from llmos.features.accounts.policy import access_user
-
-    with open_cli_runtime() as rt, rt.database.writing() as db:
-        found = access_user(db, OPERATOR, name)
-        service.disable_user(db, OPERATOR, found)
-        _say(found, f"{found.name} is disabled.", as_json)
+    _switch(name, as_json, is_enabled=False)
 
 
 @command.command("enable")
@@ -124,14 +129,7 @@ def disable(name: str, as_json: bool) -> None:
 @refusals_as_messages
 def enable(name: str, as_json: bool) -> None:
     """Let NAME in again."""
-    from llmos.features.accounts import service
-    from llmos.features.accounts.actor import OPERATOR
-    from llmos.features.accounts.policy import access_user
-
-    with open_cli_runtime() as rt, rt.database.writing() as db:
-        found = access_user(db, OPERATOR, name)
-        service.enable_user(db, OPERATOR, found)
-        _say(found, f"{found.name} is enabled.", as_json)
+    _switch(name, as_json, is_enabled=True)
 
 
 @command.command("reset-link")
