@@ -76,7 +76,7 @@ def test_deleted_account_leaves_what_was_chosen(town: Town, removes: bool) -> No
     town.thread("A question", "my own words", "grace")
     town.repo("words", "grace")
     with town.rt.database.writing() as db:
-        ids = {name: id_ for name, id_ in db.execute(select(Namespace.name, Namespace.id))}
+        ids = {row.name: row.id for row in db.execute(select(Namespace.name, Namespace.id))}
         db.add(Membership(org_id=ids["lab"], user_id=ids["grace"], role="write"))
     choice = {"posts": "remove"} if removes else {"posts": "keep", "heir": "lab"}
     assert town.post("/settings/data/delete", "grace", name="grace", **choice).status_code == 303

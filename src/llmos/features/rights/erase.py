@@ -123,13 +123,15 @@ def erase(db: Session, deletion: AccountDeletion) -> None:
     if deletion.hands_over and deletion.heir_id is None:
         raise Conflict(f"{namespace.name} wanted their repositories to go to somebody who is gone.")
     heir = db.get(Namespace, deletion.heir_id) if deletion.heir_id else None
+    # In the owner's name, yet whatever their role in the heir is by now.
+    owner = Actor(user_id=user_id, name=namespace.name, is_admin=True)
     for repo in list(db.scalars(select(Repo).where(Repo.namespace_id == user_id)).unique()):
         if heir is None:
-            delete_repo(db, OPERATOR, repo)
+            delete_repo(db, owner, repo)
         else:
-            _hand_over(db, repo, heir, namespace.name)
+            _hand_over(db, owner, repo, heir)
     for bucket in list(db.scalars(select(Bucket).where(Bucket.namespace_id == user_id)).unique()):
-        delete_bucket(db, OPERATOR, bucket)
+        delete_bucket(db, owner, bucket)
     if deletion.removes_posts:
         _remove_posts(db, user_id)
     record(db, OPERATOR, "account.deleted", f"user:{namespace.object_id}")
@@ -138,11 +140,11 @@ def erase(db: Session, deletion: AccountDeletion) -> None:
     db.execute(delete(Namespace).where(Namespace.id == user_id))
 
 
-def _hand_over(db: Session, repo: Repo, heir: Namespace, old_owner: str) -> None:
+def _hand_over(db: Session, owner: Actor, repo: Repo, heir: Namespace) -> None:
     try:
-        move_repo(db, OPERATOR, repo, f"{heir.name}/{repo.name}")
+        move_repo(db, owner, repo, f"{heir.name}/{repo.name}")
     except RepoExists:
-        move_repo(db, OPERATOR, repo, f"{heir.name}/{repo.name[:60]}-of-{old_owner[:30]}")
+        move_repo(db, owner, repo, f"{heir.name}/{repo.name[:60]}-of-{owner.name[:30]}")
 
 
 def _remove_posts(db: Session, user_id: int) -> None:

@@ -13,8 +13,11 @@ from llmos.infra.search.tables import SearchDocument, SearchPost, Shelf
 from llmos.infra.search.words import index_words, is_prefix_word, query_words
 
 TITLE_WEIGHT = 10.0
-# A word that more posts hold than this is ranked among the newest of them.
-MAX_RANKED = 2000
+# So many of the newest posts that match are looked at: what a common word matches has no end.
+MAX_RANKED = 500
+# On SQLite posts are found newest first, those with the words in the title before the others:
+# bm25 would count every post that holds a common word. More than any row id.
+_TITLE_FIRST = 10**15
 
 AnyShelf = type[SearchDocument] | type[SearchPost]
 
@@ -145,12 +148,30 @@ def _matches_sqlite(words: list[str], in_title: bool, shelf: AnyShelf) -> Subque
     if in_title:
         match = f"title : ({match})"
     table = shelf.words_table
+    if shelf is SearchPost:
+        return _newest_sqlite(table, match, " AND ".join(terms))
     return (
         text(
             f"SELECT rowid AS id, -bm25({table}, {TITLE_WEIGHT}, 1.0) AS score FROM {table} "
-            f"WHERE {table} MATCH :match {_newest_only(shelf, 'rowid')}"
+            f"WHERE {table} MATCH :match"
         )
         .bindparams(match=match)
+        .columns(column("id"), column("score"))
+        .subquery("matches")
+    )
+
+
+def _newest_sqlite(table: str, match: str, words: str) -> Subquery:
+    newest = f"WHERE {table} MATCH :{{}} ORDER BY rowid DESC LIMIT {MAX_RANKED}"
+    return (
+        text(
+            "SELECT id, max(score) AS score FROM ("
+            f"SELECT * FROM (SELECT rowid AS id, rowid AS score FROM {table} {newest.format('match')}) "
+            "UNION ALL "
+            f"SELECT * FROM (SELECT rowid AS id, rowid + {_TITLE_FIRST} AS score "
+            f"FROM {table} {newest.format('in_title')})) GROUP BY id"
+        )
+        .bindparams(match=match, in_title=f"title : ({words})")
         .columns(column("id"), column("score"))
         .subquery("matches")
     )
