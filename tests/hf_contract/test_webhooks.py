@@ -28,9 +28,10 @@ def test_every_call_of_the_client(ada: HfApi, grace: HfApi) -> None:
     assert ada.disable_webhook(made.id).disabled
     assert not ada.enable_webhook(made.id).disabled
     other = [{"type": "user", "name": "grace"}]
-    changed = ada.update_webhook(made.id, url="https://example.org/2", watched=other, domains=["discussion"])
+    new_url = "https://example.org/2"
+    changed = ada.update_webhook(made.id, url=new_url, watched=other, domains=["discussion"])
     assert [item.name for item in changed.watched] == ["grace"]
-    assert (changed.url, changed.domains, changed.secret) == ("https://example.org/2", ["discussion"], "s3cret")
+    assert (changed.url, changed.domains, changed.secret) == (new_url, ["discussion"], "s3cret")
     # The client sends an empty list where nobody gave one.
     assert ada.update_webhook(made.id, secret="new").watched == changed.watched
     with pytest.raises(HfHubHTTPError) as refused:

@@ -19,7 +19,8 @@ from llmos.infra.settings import get_settings
 
 log = logging.getLogger("llmos.worker")
 
-IDLE_S = 1.0
+# With the half second in which open pages ask, news arrives within a second.
+IDLE_S = 0.25
 Task = Callable[[Runtime], object]
 
 
