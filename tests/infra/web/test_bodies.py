@@ -8,7 +8,13 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from llmos.core.errors import BadRequest, LlmosError, TooLarge, Unprocessable
-from llmos.infra.web.bodies import check_content_length, read_body, receive_message, received_file
+from llmos.infra.web.bodies import (
+    check_content_length,
+    read_body,
+    receive_into,
+    receive_message,
+    received_file,
+)
 
 DATA = os.urandom(5_000_001)
 
@@ -81,3 +87,28 @@ def test_a_wrong_announcement_is_refused_before_reading(value, error):
         check_content_length({"content-length": value}, 8)
     check_content_length({"content-length": "8"}, 8)
     check_content_length({}, 8)
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_a_write_that_fails_is_never_taken_for_success(tmp_path, size):
+    path = tmp_path / "x"
+    path.touch()
+    data = os.urandom(20 * size)
+
+    async def work():
+        fd = os.open(path, os.O_RDONLY)  # nothing can be written to it
+        try:
+            await receive_into(messages(*[data[:size]] * 20), fd, expected_bytes=20 * size)
+        finally:
+            os.close(fd)
+
+    with pytest.raises(OSError, match="descriptor"):
+        asyncio.run(work())
+
+
+def test_many_pieces_keep_their_order(tmp_path):
+    parts = [number.to_bytes(4, "big") * 50_000 for number in range(200)]
+    whole = b"".join(parts)
+    data, sha256 = store(messages(*parts), tmp_path, len(whole))
+    assert data == whole
+    assert sha256 == hashlib.sha256(whole).hexdigest()

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -101,58 +102,61 @@ class _Lane:
 
     def __init__(self, handle: Callable[[list[bytes]], None]) -> None:
         self._handle = handle
+        self._lock = threading.Lock()  # over the three below, which the thread changes, too
         self._batches: deque[tuple[list[bytes], int]] = deque()
-        self._pushed_bytes = 0  # counted by the event loop alone
-        self._done_bytes = 0  # counted by the thread alone
+        self._waiting_bytes = 0
+        self._is_running = False
+        self._failure: OSError | MemoryError | None = None
         self._job: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._has_room = asyncio.Event()
 
     def push(self, batch: list[bytes], count: int) -> None:
-        self._pushed_bytes += count
-        self._batches.append((batch, count))
-        if self._job is None or self._check_job():
-            self._start()
-
-    def _check_job(self) -> bool:
-        """Whether the thread has left; raises what it failed with."""
-        if self._job is None or not self._job.done():
-            return False
-        self._job.result()
-        return True
-
-    def _start(self) -> None:
-        self._job = _in_thread(self._drain)
-        self._job.add_done_callback(self._go_on)
-
-    def _go_on(self, job: asyncio.Future[None]) -> None:
-        self._has_room.set()
-        # A batch may have come after the thread looked for the last time.
-        if self._batches and not job.cancelled() and job.exception() is None:
-            self._start()
+        """Hand a batch over; raises what an earlier one failed with."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            self._batches.append((batch, count))
+            self._waiting_bytes += count
+            starts, self._is_running = not self._is_running, True
+        if starts:
+            self._job = _in_thread(self._drain)
 
     def _drain(self) -> None:
-        while self._batches:
-            batch, count = self._batches.popleft()
-            self._handle(batch)
-            self._done_bytes += count
-            if self._is_low():
+        while True:
+            with self._lock:
+                if not self._batches:
+                    self._is_running = False
+                    return
+                batch, count = self._batches.popleft()
+            try:
+                self._handle(batch)
+            except (OSError, MemoryError) as error:
+                with self._lock:
+                    self._failure, self._is_running = error, False
+                    self._batches.clear()
+                self._loop.call_soon_threadsafe(self._has_room.set)
+                return
+            with self._lock:
+                self._waiting_bytes -= count
+                is_low = self._waiting_bytes < _MAX_PENDING_BYTES // 2
+            if is_low and not self._has_room.is_set():
                 self._loop.call_soon_threadsafe(self._has_room.set)
 
-    def _is_low(self) -> bool:
-        return self._pushed_bytes - self._done_bytes < _MAX_PENDING_BYTES // 2
-
     async def wait_for_room(self) -> None:
-        """Return when little waits here; raise what the thread failed with."""
-        if self._pushed_bytes - self._done_bytes >= _MAX_PENDING_BYTES:
+        """Return when little waits here, or when the thread has failed."""
+        with self._lock:
+            if self._failure is not None or self._waiting_bytes < _MAX_PENDING_BYTES:
+                return
             self._has_room.clear()
-            if not self._check_job() and not self._is_low():
-                await self._has_room.wait()
-        self._check_job()
+        await self._has_room.wait()
 
     async def settle(self) -> None:
-        while self._job is not None and (self._batches or not self._job.done()):
+        """Return when everything was handled; raise what the thread failed with."""
+        if self._job is not None:
             await self._job
+        if self._failure is not None:
+            raise self._failure
 
 
 class _Sink:
