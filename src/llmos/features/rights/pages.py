@@ -11,7 +11,13 @@ from llmos.core.errors import LlmosError
 from llmos.features.accounts.models import Namespace
 from llmos.features.accounts.queries import list_memberships
 from llmos.features.auth.edge import ActorDep
-from llmos.features.auth.page_context import PageForm, redirect_page, redirect_to_login, render_page
+from llmos.features.auth.page_context import (
+    PageForm,
+    redirect_page,
+    redirect_to_login,
+    render_page,
+    request_locale,
+)
 from llmos.features.repos.pages.routes import add_page
 from llmos.features.rights.erase import (
     GRACE_DAYS,
@@ -21,7 +27,7 @@ from llmos.features.rights.erase import (
     undo_deletion,
 )
 from llmos.features.rights.export import KEPT_DAYS, access_export, list_exports, request_export
-from llmos.infra.i18n import lazy
+from llmos.infra.i18n import lazy, translator
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.routing import add_router
 from llmos.ui.render import register_templates
@@ -33,7 +39,8 @@ register_templates(Path(__file__).parent / "templates")
 def data_page(request: Request, db: ReadDb, actor: ActorDep) -> Response:
     if actor.user_id is None:
         return redirect_to_login(request)
-    heirs = [
+    nobody = Option("", translator(request_locale(request, actor)).gettext("Nobody: delete them"))
+    heirs = [nobody] + [
         Option(membership.organization.name, membership.organization.name)
         for membership in list_memberships(db, actor.user_id)
         if membership.role in ("write", "admin")

@@ -17,7 +17,7 @@ from llmos.features.discovery.which import Candidate, Wish, which_models
 from llmos.features.repos.page_queries import ListQuery, card_beginnings, count_list
 from llmos.features.repos.pages.labels import language_label, license_label, short_count, task_label
 from llmos.features.repos.pages.views import summary_of, to_card
-from llmos.infra.i18n import Locale
+from llmos.infra.i18n import Locale, translator
 from llmos.infra.web.deps import ReadDb
 from llmos.ui.views import Option
 
@@ -91,9 +91,9 @@ def _options(db: Session, locale: Locale) -> dict[str, list[Option]]:
         "language": lambda value: language_label(value, locale),
         "license": license_label,
     }
+    any_value = Option("", translator(locale).gettext("Any"))
     return {
-        f"{key}_options": [
-            Option(value, label) for value, _ in counts[key][:MAX_OPTIONS] if (label := labels[key](value))
-        ]
+        f"{key}_options": [any_value]
+        + [Option(value, label) for value, _ in counts[key][:MAX_OPTIONS] if (label := labels[key](value))]
         for key in labels
     }
