@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,14 @@ CHECK = """() => {
 }"""
 
 
+# Rules of WCAG 2.2 A and AA, and what else axe holds for good practice.
+AXE = (Path(__file__).parents[1] / "kit" / "axe" / "axe.min.js").read_text("utf-8")
+VIOLATIONS = """async () => {
+  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+  const found = await axe.run(document, { runOnly: tags, resultTypes: ['violations'] });
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 200))}`);
+}"""
+
 WEIGHT = """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
   .filter((entry) => entry.initiatorType !== 'img')
   .reduce((sum, entry) => sum + entry.encodedBodySize, 0)"""
@@ -77,6 +86,8 @@ def test_pages_are_sound(
         assert answer is not None
         assert answer.status == 200, path
         assert page.evaluate(CHECK) == [], path
+        page.evaluate(AXE)
+        assert page.evaluate(VIOLATIONS) == [], path
 
 
 def test_pages_weigh_little(open_page: Open, world: LiveServer) -> None:
@@ -87,6 +98,35 @@ def test_pages_weigh_little(open_page: Open, world: LiveServer) -> None:
         page.wait_for_load_state("networkidle")
         size_bytes = page.evaluate(WEIGHT)
         assert 0 < size_bytes < MAX_PAGE_BYTES, (path, size_bytes)
+
+
+SHIFTS = """() => new Promise((done) => {
+  new PerformanceObserver((list) => {
+    window.shifted = (window.shifted ?? 0) + list.getEntries().reduce((sum, entry) => sum + entry.value, 0);
+  }).observe({ type: 'layout-shift', buffered: true });
+  setTimeout(() => done(window.shifted ?? 0), 500);
+})"""
+
+
+def test_nothing_moves_while_pages_load(open_page: Open, world: LiveServer) -> None:
+    for path in ("/", "/models", "/ada/tiny-llm/tree/main", "/ada/tiny-llm/blob/main/training/train.py"):
+        page = open_page(path)
+        assert page.evaluate(SHIFTS) < 0.1, path
+
+
+def test_the_keyboard_reaches_the_content_and_dialogs_hold_it(open_page: Open) -> None:
+    page = open_page("/-/patterns")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip-link"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.get_by_role("button", name="Open dialog").click()
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        inside = "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        assert page.evaluate(inside)
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Open dialog"
 
 
 def test_visitors_see_nothing_private(open_page: Open, world: LiveServer) -> None:
