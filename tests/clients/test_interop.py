@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from clients.versions import VERSIONS, client_python
+from kit.databases import Databases
 from kit.people import add_people
 from kit.programs import client_env, run, run_python
 from kit.server import LiveServer, free_port, live_server
@@ -209,14 +210,11 @@ READERS: dict[str, Callable[[Place], dict[str, dict[str, str]]]] = {
 
 @pytest.fixture(scope="module", params=["folder", "s3"])
 def place(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _database_factory: object
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _databases: Databases
 ) -> Iterator[Place]:
     """A server of its own, with every writer's files in it."""
     root = tmp_path_factory.mktemp(f"interop-{request.param}")
-    extra = {"lfs_multipart_above_bytes": PARTS_ABOVE}
-    url = _database_factory()  # type: ignore[operator]
-    if url:
-        extra["database_url"] = url
+    extra = {"lfs_multipart_above_bytes": PARTS_ABOVE} | _databases.fill(root / "home")
     if request.param == "s3":
         with (
             s3_server(root / "log", free_port()) as s3,
