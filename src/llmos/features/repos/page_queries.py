@@ -344,13 +344,20 @@ def list_recent(db: Session, actor: Actor, *, limit: int) -> list[Repo]:
     return list(db.scalars(statement.limit(limit)).unique())
 
 
-def list_trending(db: Session, actor: Actor, repo_type: RepoType, *, limit: int) -> list[Repo]:
-    statement = (
-        select(Repo)
-        .where(Repo.type == repo_type.value, visible_to(actor), Repo.visibility != "private")
-        .order_by(Repo.trending_score.desc(), Repo.likes.desc(), Repo.updated_at.desc())
-    )
-    return list(db.scalars(statement.limit(limit)).unique())
+def list_trending(
+    db: Session, actor: Actor, types: Sequence[RepoType], *, limit: int
+) -> dict[RepoType, list[Repo]]:
+    """Of each type what people turn to; an index answers each part of the one query."""
+    order = (Repo.trending_score.desc(), Repo.id.desc())
+    parts = []
+    for repo_type in types:
+        conditions = (Repo.type == repo_type.value, visible_to(actor), Repo.visibility != "private")
+        part = select(Repo.id).where(*conditions).order_by(*order).limit(limit).subquery()
+        parts.append(select(part.c.id))
+    found: dict[RepoType, list[Repo]] = {kind: [] for kind in types}
+    for repo in db.scalars(select(Repo).where(Repo.id.in_(union_all(*parts))).order_by(*order)).unique():
+        found[repo.repo_type].append(repo)
+    return found
 
 
 def list_mine(db: Session, actor: Actor, *, limit: int) -> list[Repo]:

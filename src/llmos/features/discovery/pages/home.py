@@ -41,7 +41,7 @@ def home_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
     locale = request_locale(request, actor)
     mine = list_mine(db, actor, limit=4) if actor.user_id is not None else []
     recent = list_recent(db, actor, limit=6)
-    shelves = {kind: list_trending(db, actor, kind, limit=SHELF_SIZE) for kind in SHELVES}
+    shelves = list_trending(db, actor, SHELVES, limit=SHELF_SIZE)
     texts = _summaries(db, [*mine, *recent, *(repo for row in shelves.values() for repo in row)])
     counts = count_by_type(db, actor) if actor.user_id is None else {}
     context: dict[str, Any] = {
