@@ -25,6 +25,7 @@ MODEL_MODULES = (
     "llmos.features.repos.models",
     "llmos.features.buckets.models",
     "llmos.features.discussions.models",
+    "llmos.features.discussions.forum_models",
     "llmos.features.collections.models",
     "llmos.features.discovery.models",
     "llmos.features.notifications.models",

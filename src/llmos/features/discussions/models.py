@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from llmos.core import clock
@@ -42,6 +42,16 @@ class Category(Base):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
 
+_SHOWN: Final[dict[str, Any]] = {
+    f"{dialect}_where": text("category_id IS NOT NULL AND hidden_at IS NULL")
+    for dialect in ("sqlite", "postgresql")
+}
+_SOLVED: Final[dict[str, Any]] = {
+    f"{dialect}_where": text("answer_id IS NOT NULL AND hidden_at IS NULL")
+    for dialect in ("sqlite", "postgresql")
+}
+
+
 class Thread(Base):
     """A discussion or pull request of a repository, or a topic of the forum.
 
@@ -57,6 +67,10 @@ class Thread(Base):
         Index("ix_threads_category_activity", "category_id", "last_activity_at", "id"),
         Index("ix_threads_kind_activity", "kind", "last_activity_at", "id"),
         Index("ix_threads_author", "author_id", "id"),
+        # What the forum shows: its lists read nothing else.
+        Index("ix_threads_shown", "category_id", "last_activity_at", "id", **_SHOWN),
+        Index("ix_threads_score", "score", "id", **_SHOWN),
+        Index("ix_threads_solved", "last_activity_at", "id", **_SOLVED),
     )
 
     id: Mapped[IntPk]
@@ -76,6 +90,7 @@ class Thread(Base):
     answer_id: Mapped[int | None]  # the accepted answer, a comment of this thread
     comment_count: Mapped[int] = mapped_column(default=0)
     view_count: Mapped[int] = mapped_column(default=0)
+    score: Mapped[int] = mapped_column(default=0, server_default="0")  # of a topic; see forum_events.py
     last_author_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     last_activity_at: Mapped[datetime] = mapped_column(default=clock.now)

@@ -146,6 +146,20 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_data_exports_user_id"), ["user_id"], unique=False)
 
     op.create_table(
+        "drafts",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("place", sa.String(length=60), nullable=False),
+        sa.Column("title", sa.String(length=250), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("category", sa.String(length=60), nullable=False),
+        sa.Column("tags", sa.String(length=400), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_drafts_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "place", name=op.f("pk_drafts")),
+    )
+    op.create_table(
         "namespace_watches",
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("namespace_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -587,6 +601,9 @@ def upgrade() -> None:
         sa.Column("answer_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("comment_count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("view_count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "score", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), server_default="0", nullable=False
+        ),
         sa.Column("last_author_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_activity_at", sa.DateTime(timezone=True), nullable=False),
@@ -616,6 +633,27 @@ def upgrade() -> None:
         batch_op.create_index("ix_threads_kind_activity", ["kind", "last_activity_at", "id"], unique=False)
         batch_op.create_index(
             "ix_threads_repo_kind_status", ["repo_id", "kind", "status", "num"], unique=False
+        )
+        batch_op.create_index(
+            "ix_threads_score",
+            ["score", "id"],
+            unique=False,
+            sqlite_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
+            postgresql_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_threads_shown",
+            ["category_id", "last_activity_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
+            postgresql_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_threads_solved",
+            ["last_activity_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("answer_id IS NOT NULL AND hidden_at IS NULL"),
+            postgresql_where=sa.text("answer_id IS NOT NULL AND hidden_at IS NULL"),
         )
 
     op.create_table(
@@ -762,6 +800,19 @@ def upgrade() -> None:
     with op.batch_alter_table("oauth_codes", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_oauth_codes_grant_id"), ["grant_id"], unique=False)
 
+    op.create_table(
+        "polls",
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("question", sa.String(length=250), nullable=False),
+        sa.Column("is_multiple", sa.Boolean(), nullable=False),
+        sa.Column("hides_votes", sa.Boolean(), nullable=False),
+        sa.Column("closes_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("voter_count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_polls_thread_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("thread_id", name=op.f("pk_polls")),
+    )
     op.create_table(
         "pull_requests",
         sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -985,6 +1036,40 @@ def upgrade() -> None:
         batch_op.create_index("ix_moderation_sanctions_user", ["user_id", "id"], unique=False)
 
     op.create_table(
+        "poll_options",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("vote_count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["polls.thread_id"], name=op.f("fk_poll_options_thread_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_poll_options")),
+    )
+    with op.batch_alter_table("poll_options", schema=None) as batch_op:
+        batch_op.create_index("ix_poll_options_thread", ["thread_id", "position"], unique=False)
+
+    op.create_table(
+        "bookmarks",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("comment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["comment_id"], ["comments.id"], name=op.f("fk_bookmarks_comment_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_bookmarks_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "comment_id", name=op.f("pk_bookmarks")),
+    )
+    with op.batch_alter_table("bookmarks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_bookmarks_comment_id"), ["comment_id"], unique=False)
+        batch_op.create_index("ix_bookmarks_user", ["user_id", "created_at"], unique=False)
+
+    op.create_table(
         "comment_versions",
         sa.Column("comment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
@@ -1054,6 +1139,32 @@ def upgrade() -> None:
         batch_op.create_index("ix_notifications_thread", ["thread_id"], unique=False)
         batch_op.create_index("ix_notifications_user", ["user_id", "read_at", "id"], unique=False)
         batch_op.create_index("ix_notifications_user_thread", ["user_id", "thread_id"], unique=False)
+
+    op.create_table(
+        "poll_votes",
+        sa.Column(
+            "option_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("thread_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["option_id"], ["poll_options.id"], name=op.f("fk_poll_votes_option_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["thread_id"], ["threads.id"], name=op.f("fk_poll_votes_thread_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_poll_votes_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("option_id", "user_id", name=op.f("pk_poll_votes")),
+    )
+    with op.batch_alter_table("poll_votes", schema=None) as batch_op:
+        batch_op.create_index("ix_poll_votes_thread", ["thread_id", "user_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_poll_votes_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "reactions",
@@ -1134,6 +1245,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_reactions_user_id"))
 
     op.drop_table("reactions")
+    with op.batch_alter_table("poll_votes", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_poll_votes_user_id"))
+        batch_op.drop_index("ix_poll_votes_thread")
+
+    op.drop_table("poll_votes")
     with op.batch_alter_table("notifications", schema=None) as batch_op:
         batch_op.drop_index("ix_notifications_user_thread")
         batch_op.drop_index("ix_notifications_user")
@@ -1144,6 +1260,15 @@ def downgrade() -> None:
 
     op.drop_table("notifications")
     op.drop_table("comment_versions")
+    with op.batch_alter_table("bookmarks", schema=None) as batch_op:
+        batch_op.drop_index("ix_bookmarks_user")
+        batch_op.drop_index(batch_op.f("ix_bookmarks_comment_id"))
+
+    op.drop_table("bookmarks")
+    with op.batch_alter_table("poll_options", schema=None) as batch_op:
+        batch_op.drop_index("ix_poll_options_thread")
+
+    op.drop_table("poll_options")
     with op.batch_alter_table("moderation_sanctions", schema=None) as batch_op:
         batch_op.drop_index("ix_moderation_sanctions_user")
         batch_op.drop_index(batch_op.f("ix_moderation_sanctions_measure_id"))
@@ -1177,6 +1302,7 @@ def downgrade() -> None:
 
     op.drop_table("reviews")
     op.drop_table("pull_requests")
+    op.drop_table("polls")
     with op.batch_alter_table("oauth_codes", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_oauth_codes_grant_id"))
 
@@ -1201,6 +1327,21 @@ def downgrade() -> None:
 
     op.drop_table("webhook_deliveries")
     with op.batch_alter_table("threads", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_threads_solved",
+            sqlite_where=sa.text("answer_id IS NOT NULL AND hidden_at IS NULL"),
+            postgresql_where=sa.text("answer_id IS NOT NULL AND hidden_at IS NULL"),
+        )
+        batch_op.drop_index(
+            "ix_threads_shown",
+            sqlite_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
+            postgresql_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
+        )
+        batch_op.drop_index(
+            "ix_threads_score",
+            sqlite_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
+            postgresql_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
+        )
         batch_op.drop_index("ix_threads_repo_kind_status")
         batch_op.drop_index("ix_threads_kind_activity")
         batch_op.drop_index("ix_threads_category_activity")
@@ -1279,6 +1420,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_namespace_watches_namespace_id"))
 
     op.drop_table("namespace_watches")
+    op.drop_table("drafts")
     with op.batch_alter_table("data_exports", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_data_exports_user_id"))
 
