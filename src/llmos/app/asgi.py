@@ -26,6 +26,7 @@ from llmos.app.site_pages import watch_installer
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
 from llmos.features.notifications.pages import start_live_news
+from llmos.features.discussions.forum_views import flush_views
 from llmos.features.repos.downloads import flush_downloads
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime, open_runtime
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         await to_thread.run_sync(mender.stop)
         await live.close()
         flush_downloads(rt)
+        flush_views(rt)
         if runtime is None:
             rt.close()
 

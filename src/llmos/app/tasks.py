@@ -12,6 +12,7 @@ from llmos.features.buckets.references import collect_unclaimed
 from llmos.features.discovery import activity as _activity  # noqa: F401  # days of activity, the feed
 from llmos.features.discovery import posts as _posts  # noqa: F401  # threads in the search index
 from llmos.features.discovery.feed import forget_old_news
+from llmos.features.discussions import forum_events as _forum  # noqa: F401  # the score of topics
 from llmos.features.discussions import pulls as _pulls  # noqa: F401  # ties threads to refs that move
 from llmos.features.notifications import events as _events  # noqa: F401  # who is told of what
 from llmos.features.notifications import webhook_events as _webhook_events  # noqa: F401

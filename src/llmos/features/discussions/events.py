@@ -45,6 +45,8 @@ LOCKED = "locking-change"  # {"locked": bool}
 REVIEW = "review"  # {"review_id", "verdict", "oid"}
 ANSWER = "answer"  # {"comment_id": public id or None}
 REFERENCE = "reference"  # {"thread_num", "title"}: closed by or named in another thread
+MOVED = "category-change"  # {"from", "to"}: slugs of categories
+WIKI = "wiki-change"  # {"wiki": bool}
 BRANCH_DELETED = "branch-deleted"  # {"ref"}
 
 

@@ -71,6 +71,12 @@ class Thread(Base):
         Index("ix_threads_shown", "category_id", "last_activity_at", "id", **_SHOWN),
         Index("ix_threads_score", "score", "id", **_SHOWN),
         Index("ix_threads_solved", "last_activity_at", "id", **_SOLVED),
+        Index(
+            "ix_threads_pinned",
+            "category_id",
+            sqlite_where=text("is_pinned IS 1"),
+            postgresql_where=text("is_pinned IS true"),
+        ),
     )
 
     id: Mapped[IntPk]

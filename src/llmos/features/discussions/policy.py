@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, joinedload
 from llmos.core.errors import Forbidden, NotFound
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Role
+from llmos.features.discussions.forum_trust import WIKI_LEVEL, level_of
 from llmos.features.discussions.models import (
     PULL_REQUEST,
     TOPIC,
@@ -183,12 +184,14 @@ def check_can_comment(db: Session, actor: Actor, thread: Thread) -> None:
 
 
 def can_edit(db: Session, actor: Actor, thread: Thread, comment: Comment) -> bool:
-    """Authors edit what they wrote; anyone signed in the first post of a wiki topic."""
+    """Authors edit what they wrote; members (trust level 1) the first post of a wiki topic."""
     if actor.user_id is None:
         return False
     if comment.author_id == actor.user_id:
         return True
-    return thread.is_wiki and comment.id == thread.first_comment_id
+    if not thread.is_wiki or comment.id != thread.first_comment_id:
+        return False
+    return level_of(db, actor) >= WIKI_LEVEL or can_moderate(db, actor, thread)
 
 
 def check_can_moderate(db: Session, actor: Actor, thread: Thread) -> None:

@@ -632,6 +632,13 @@ def upgrade() -> None:
         )
         batch_op.create_index("ix_threads_kind_activity", ["kind", "last_activity_at", "id"], unique=False)
         batch_op.create_index(
+            "ix_threads_pinned",
+            ["category_id"],
+            unique=False,
+            sqlite_where=sa.text("is_pinned IS 1"),
+            postgresql_where=sa.text("is_pinned IS true"),
+        )
+        batch_op.create_index(
             "ix_threads_repo_kind_status", ["repo_id", "kind", "status", "num"], unique=False
         )
         batch_op.create_index(
@@ -1343,6 +1350,11 @@ def downgrade() -> None:
             postgresql_where=sa.text("category_id IS NOT NULL AND hidden_at IS NULL"),
         )
         batch_op.drop_index("ix_threads_repo_kind_status")
+        batch_op.drop_index(
+            "ix_threads_pinned",
+            sqlite_where=sa.text("is_pinned IS 1"),
+            postgresql_where=sa.text("is_pinned IS true"),
+        )
         batch_op.drop_index("ix_threads_kind_activity")
         batch_op.drop_index("ix_threads_category_activity")
         batch_op.drop_index("ix_threads_author")
