@@ -25,8 +25,8 @@ from llmos.app.schema import ensure_schema
 from llmos.app.site_pages import watch_installer
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
-from llmos.features.notifications.pages import start_live_news
 from llmos.features.discussions.forum_views import flush_views
+from llmos.features.notifications.pages import start_live_news
 from llmos.features.repos.downloads import flush_downloads
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime, open_runtime
