@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 
 
 def add_regular(
-    api: HfApi, repo_id: str, files: Mapping[str, bytes], *, message: str = "Add files", **options: str
+    api: HfApi, repo_id: str, files: Mapping[str, bytes], *, message: str = "Add files", **options: Any
 ) -> str:
     """Commit files and return the commit's id."""
     operations = [CommitOperationAdd(path, data) for path, data in files.items()]
-    return api.create_commit(repo_id, operations, commit_message=message, **options).oid  # type: ignore[arg-type]
+    done: CommitInfo = api.create_commit(repo_id, operations, commit_message=message, **options)
+    return done.oid
 
 
 def next_url(link: str) -> str:

@@ -98,9 +98,8 @@ def test_lists_filter_and_end(ada: HfApi, grace: HfApi, repo: Make) -> None:
 
 @pytest.mark.parametrize("repo_type", ["dataset", "space"])
 def test_other_types(ada: HfApi, repo: Make, repo_type: str) -> None:
-    extra = {"space_sdk": "static"} if repo_type == "space" else {}
     name = f"ada/talk-{repo_type}"
-    ada.create_repo(name, repo_type=repo_type, **extra)
+    ada.create_repo(name, repo_type=repo_type, space_sdk="static" if repo_type == "space" else None)
     made = ada.create_discussion(name, "Hello", description="words", repo_type=repo_type)
     assert made.repo_type == repo_type
     found = ada.get_discussion_details(name, 1, repo_type=repo_type)
@@ -175,7 +174,7 @@ def test_a_draft_takes_commits_and_is_offered_then_merged(ada: HfApi, repo: Make
 def test_conflicts_and_deleted_branches_are_said(ada: HfApi, repo: Make, as_ada: httpx.Client) -> None:
     name = repo()
     add_regular(ada, name, {"a.txt": b"one\n", "b.txt": b"same\n"})
-    add_regular(ada, name, {"a.txt": b"theirs\n"}, create_pr=True)  # type: ignore[arg-type]
+    add_regular(ada, name, {"a.txt": b"theirs\n"}, create_pr=True)
     add_regular(ada, name, {"a.txt": b"ours\n"})
     assert ada.get_discussion_details(name, 1).conflicting_files == ["a.txt"]
     said = as_ada.post(f"/api/models/{name}/discussions/1/merge", json={"comment": "my words"})

@@ -10,6 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pygit2 import GitError
+from sqlalchemy.exc import SQLAlchemyError
+
+from llmos.core.errors import LlmosError
 from llmos.features.repos.push import reconcile
 from llmos.infra.runtime import Runtime
 
@@ -66,7 +70,7 @@ class Mender:
             return
         try:
             count = mend_in_turn(self._rt, unless_since_s=started_s)
-        except Exception:  # as in the worker's loop: mending must not take the server down
+        except (LlmosError, SQLAlchemyError, OSError, GitError):  # the server answers as well without
             log.exception("mending after the start failed")
         else:
             if count:

@@ -52,7 +52,7 @@ from llmos.features.collections.service import (
     slug_of,
     update_collection,
 )
-from llmos.features.repos.page_queries import card_beginnings
+from llmos.features.repos.page_selections import card_beginnings
 from llmos.features.repos.pages.routes import add_page
 from llmos.features.repos.pages.views import summary_of, to_card
 from llmos.features.repos.policy import can_write

@@ -17,7 +17,7 @@ from llmos.features.discovery.feed import follows_anybody, list_feed, suggest_to
 from llmos.features.discovery.hrefs import thread_href
 from llmos.features.discussions.models import Thread
 from llmos.features.repos.models import Repo
-from llmos.features.repos.page_queries import (
+from llmos.features.repos.page_selections import (
     card_beginnings,
     count_by_type,
     list_mine,

@@ -30,7 +30,7 @@ from llmos.features.discussions.models import Thread
 from llmos.features.repos.cursors import cursor_int
 from llmos.features.repos.likes import list_liked_repos
 from llmos.features.repos.models import Repo, RepoFacts
-from llmos.features.repos.page_queries import card_beginnings, count_by_type, list_owned
+from llmos.features.repos.page_selections import card_beginnings, count_by_type, list_owned
 from llmos.features.repos.pages.labels import TYPE_ICONS, TYPE_LABELS
 from llmos.features.repos.pages.views import summary_of, to_cards
 from llmos.features.repos.policy import can_create

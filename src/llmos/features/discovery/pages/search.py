@@ -19,7 +19,7 @@ from llmos.features.discovery.highlight import mark_words, snippet
 from llmos.features.discovery.hrefs import thread_href
 from llmos.features.discovery.posts import find_posts, suggest_threads
 from llmos.features.repos.models import Repo
-from llmos.features.repos.page_queries import card_beginnings, list_by_object_id, list_people
+from llmos.features.repos.page_selections import card_beginnings, list_by_object_id, list_people
 from llmos.features.repos.pages.labels import KINDS, TYPE_ICONS, TYPE_LABELS
 from llmos.features.repos.pages.routes import repo_href
 from llmos.features.repos.pages.views import summary_of, to_cards

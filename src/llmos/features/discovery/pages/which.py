@@ -14,7 +14,8 @@ from llmos.features.accounts.actor import ANONYMOUS
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import render_page, request_locale
 from llmos.features.discovery.which import Candidate, Wish, which_models
-from llmos.features.repos.page_queries import ListQuery, card_beginnings, count_list
+from llmos.features.repos.page_queries import ListQuery, count_list
+from llmos.features.repos.page_selections import card_beginnings
 from llmos.features.repos.pages.labels import language_label, license_label, short_count, task_label
 from llmos.features.repos.pages.views import summary_of, to_card
 from llmos.infra.i18n import Locale, translator

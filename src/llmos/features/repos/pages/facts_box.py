@@ -15,7 +15,7 @@ from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.repos.cards.memory import memory_bytes
 from llmos.features.repos.models import DownloadDay, Repo, RepoFacts, RepoLink
-from llmos.features.repos.page_queries import existing_names
+from llmos.features.repos.page_selections import existing_names
 from llmos.features.repos.pages.labels import language_label, license_label, short_count
 from llmos.features.repos.pages.licence_words import licence_words
 from llmos.features.repos.pages.routes import file_href, repo_href

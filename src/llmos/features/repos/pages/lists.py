@@ -18,12 +18,12 @@ from llmos.features.repos.page_queries import (
     FACETS,
     Counts,
     ListQuery,
-    card_beginnings,
     check_sort,
     count_list,
     find_object_ids,
     list_repos,
 )
+from llmos.features.repos.page_selections import card_beginnings
 from llmos.features.repos.pages.labels import (
     SDK_LABELS,
     TYPE_ICONS,
