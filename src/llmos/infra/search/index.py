@@ -18,6 +18,8 @@ MAX_RANKED = 500
 # On SQLite posts are found newest first, those with the words in the title before the others:
 # bm25 would count every post that holds a common word. More than any row id.
 _TITLE_FIRST = 10**15
+# Words of posts' titles are words of their own there: a column filter would read every post, too.
+_TITLE_MARK = "ttl"
 
 AnyShelf = type[SearchDocument] | type[SearchPost]
 
@@ -56,6 +58,9 @@ def index_document(
     words = {"id": document.id, "title": " ".join(index_words(title)), "body": " ".join(index_words(body))}
     table = shelf.words_table
     if _is_sqlite(db):
+        if shelf is SearchPost:
+            words["body"] = f"{words['title']} {words['body']}"
+            words["title"] = " ".join(_TITLE_MARK + word for word in index_words(title))
         db.execute(text(f"DELETE FROM {table} WHERE rowid = :id"), words)
         db.execute(text(f"INSERT INTO {table}(rowid, title, body) VALUES (:id, :title, :body)"), words)
         return
@@ -140,41 +145,42 @@ def _newest_only(shelf: type[Shelf], key: str) -> str:
 
 
 def _matches_sqlite(words: list[str], in_title: bool, shelf: AnyShelf) -> Subquery:
-    # Words hold letters and digits only, so quoting them is enough.
-    terms = [f'"{word}"' for word in words]
-    if is_prefix_word(words[-1]):
-        terms[-1] += "*"
-    match = " AND ".join(terms)
-    if in_title:
-        match = f"title : ({match})"
     table = shelf.words_table
     if shelf is SearchPost:
-        return _newest_sqlite(table, match, " AND ".join(terms))
+        return _newest_sqlite(table, words, in_title)
+    match = _match(words)
     return (
         text(
             f"SELECT rowid AS id, -bm25({table}, {TITLE_WEIGHT}, 1.0) AS score FROM {table} "
             f"WHERE {table} MATCH :match"
         )
-        .bindparams(match=match)
+        .bindparams(match=f"title : ({match})" if in_title else match)
         .columns(column("id"), column("score"))
         .subquery("matches")
     )
 
 
-def _newest_sqlite(table: str, match: str, words: str) -> Subquery:
-    newest = f"WHERE {table} MATCH :{{}} ORDER BY rowid DESC LIMIT {MAX_RANKED}"
-    return (
-        text(
-            "SELECT id, max(score) AS score FROM ("
-            f"SELECT * FROM (SELECT rowid AS id, rowid AS score FROM {table} {newest.format('match')}) "
-            "UNION ALL "
-            f"SELECT * FROM (SELECT rowid AS id, rowid + {_TITLE_FIRST} AS score "
-            f"FROM {table} {newest.format('in_title')})) GROUP BY id"
+def _match(words: list[str], mark: str = "") -> str:
+    # Words hold letters and digits only, so quoting them is enough.
+    terms = [f'"{mark}{word}"' for word in words]
+    if is_prefix_word(words[-1]):
+        terms[-1] += "*"
+    return " AND ".join(terms)
+
+
+def _newest_sqlite(table: str, words: list[str], in_title: bool) -> Subquery:
+    newest = f"FROM {table} WHERE {table} MATCH :{{}} ORDER BY rowid DESC LIMIT {MAX_RANKED}"
+    titles = f"SELECT rowid AS id, rowid + {_TITLE_FIRST} AS score {newest.format('in_title')}"
+    posts = f"SELECT rowid AS id, rowid AS score {newest.format('match')}"
+    marked = _match(words, _TITLE_MARK)
+    if in_title:
+        found = text(titles).bindparams(in_title=marked)
+    else:
+        both = f"SELECT * FROM ({posts}) UNION ALL SELECT * FROM ({titles})"
+        found = text(f"SELECT id, max(score) AS score FROM ({both}) GROUP BY id").bindparams(
+            match=_match(words), in_title=marked
         )
-        .bindparams(match=match, in_title=f"title : ({words})")
-        .columns(column("id"), column("score"))
-        .subquery("matches")
-    )
+    return found.columns(column("id"), column("score")).subquery("matches")
 
 
 def _matches_postgres(words: list[str], in_title: bool, shelf: AnyShelf) -> Subquery:
