@@ -55,6 +55,9 @@ class TokenAnswer:
     refresh_token: str = ""
     expires_in_s: int = 0
     scope: str = FULL_SCOPE
+    # Who signed in to an app by the code flow, and the app's own mark of that sign-in.
+    user_id: int | None = None
+    nonce: str | None = None
 
 
 @dataclass(frozen=True)

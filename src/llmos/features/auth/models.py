@@ -142,6 +142,7 @@ class OAuthCode(Base):
     is_uri_named: Mapped[bool] = mapped_column(default=True)  # the request named it, so the trade must too
     scopes: Mapped[list[Any]] = mapped_column(default=list)
     challenge: Mapped[str | None] = mapped_column(String(43))
+    nonce: Mapped[str | None] = mapped_column(String(255))
     expires_at: Mapped[datetime]
     token_name: Mapped[str | None] = mapped_column(String(120))  # of the tokens it was traded for
 

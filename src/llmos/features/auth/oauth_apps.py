@@ -23,6 +23,10 @@ from llmos.infra.security.secrets import hash_secret
 MAX_APPS = 50
 MAX_URIS = 20
 MAX_URI_CHARS = 1000
+# The one parameter that may follow a registered address; `//` and the like would lead to another site.
+_TARGET = re.compile(
+    r"(?<=[^?#])\?_target_url=(?:%2F|/)(?!%2F|/|%5C|%0)[A-Za-z0-9%._~+/?=:-]*\Z", re.IGNORECASE
+)
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # RFC 8252, section 7.1: programs use a scheme that is the reverse of a domain of theirs.
 _OWN_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
@@ -119,9 +123,11 @@ def is_secret_right(app: OAuthApp, secret: str) -> bool:
 def is_registered(app: OAuthApp, uri: str) -> bool:
     """Whether an app may be answered at `uri`: one of its own, exactly.
 
-    On the person's own machine a program may listen on any port (RFC 8252, section 7.3).
+    On the person's own machine a program may listen on any port (RFC 8252, section 7.3). Apps that use
+    `attach_huggingface_oauth` add where the visitor came from, as a path of their own site.
     """
-    return any(uri == known or _is_same_loopback(known, uri) for known in app.redirect_uris)
+    asked = {uri, _TARGET.sub("", uri)}
+    return any(one == known or _is_same_loopback(known, one) for known in app.redirect_uris for one in asked)
 
 
 def _is_same_loopback(known: str, uri: str) -> bool:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -28,9 +28,10 @@ from llmos.infra.security.secrets import hash_secret
 
 CODE_TTL = timedelta(minutes=10)
 MAX_STATE_CHARS = 4000
+MAX_NONCE_CHARS = 255
 PARAMETERS = (
     "client_id", "redirect_uri", "response_type", "scope", "state", "code_challenge",
-    "code_challenge_method", "prompt",
+    "code_challenge_method", "prompt", "nonce",
 )  # fmt: skip
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -47,6 +48,7 @@ class Question:
     state: str
     challenge: str | None
     prompt: str
+    nonce: str | None = None
     problem: tuple[str, str] | None = None
 
     def answer(self, **parameters: str) -> str:
@@ -81,15 +83,17 @@ def read_question(db: Session, given: Mapping[str, str]) -> Question:
         state=state if len(state) <= MAX_STATE_CHARS else "",
         challenge=challenge,
         prompt=given.get("prompt", ""),
-        problem=_problem(app, given, unknown, state, challenge),
+        nonce=given.get("nonce") or None,
+        problem=_problem(app, given, unknown, challenge),
     )
 
 
 def _problem(
-    app: OAuthApp, given: Mapping[str, str], unknown: list[str], state: str, challenge: str | None
+    app: OAuthApp, given: Mapping[str, str], unknown: list[str], challenge: str | None
 ) -> tuple[str, str] | None:
-    if len(state) > MAX_STATE_CHARS:
-        return "invalid_request", f"state is longer than {MAX_STATE_CHARS} characters"
+    for name, limit in (("state", MAX_STATE_CHARS), ("nonce", MAX_NONCE_CHARS)):
+        if len(given.get(name, "")) > limit:
+            return "invalid_request", f"{name} is longer than {limit} characters"
     if given.get("response_type") != "code":
         kind = "unsupported_response_type" if given.get("response_type") else "invalid_request"
         return kind, "response_type must be code"
@@ -142,6 +146,7 @@ def allow(db: Session, actor: Actor, question: Question) -> str:
             is_uri_named=question.is_uri_named,
             scopes=question.scopes,
             challenge=question.challenge,
+            nonce=question.nonce,
             expires_at=now + CODE_TTL,
         )
     )
@@ -181,7 +186,7 @@ def trade_code(db: Session, client_id: str, code: str, redirect_uri: str, verifi
         return TokenAnswer("invalid_grant", "code_verifier does not match code_challenge.")
     name = device.new_token_name(row.grant.app.name)
     row.token_name = name
-    return device.issue(
+    answer = device.issue(
         db,
         user,
         client_id,
@@ -193,6 +198,7 @@ def trade_code(db: Session, client_id: str, code: str, redirect_uri: str, verifi
             ttl=device.APP_TOKEN_TTL,
         ),
     )
+    return replace(answer, user_id=user.id, nonce=row.nonce)
 
 
 def _is_verified(challenge: str | None, verifier: str) -> bool:

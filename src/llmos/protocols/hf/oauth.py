@@ -11,8 +11,10 @@ from urllib.parse import unquote_plus
 
 from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from llmos.core import clock
 from llmos.core.errors import BadRequest, Unauthenticated
 from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import User
@@ -23,6 +25,7 @@ from llmos.features.auth.device import TokenAnswer
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.models import AccessToken
 from llmos.features.auth.oauth_scopes import SCOPES, allows_claim
+from llmos.infra.security.id_tokens import ALGORITHM, half_hash, public_keys, sign_jwt
 from llmos.infra.web.deps import ReadDb, RuntimeDep, run_write
 from llmos.infra.web.forms import Form, read_form
 from llmos.infra.web.urls import base_url
@@ -30,6 +33,7 @@ from llmos.protocols.hf.whoami import org_entry
 
 router = APIRouter(tags=["identity"])
 
+ID_TOKEN_TTL_S = 3600
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _GRANTS = ("authorization_code", "refresh_token", DEVICE_GRANT)
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -62,10 +66,12 @@ async def post_device(request: Request, rt: RuntimeDep) -> JSONResponse:
 @router.post("/oauth/token")
 async def post_token(request: Request, rt: RuntimeDep) -> JSONResponse:
     """RFC 6749, sections 3.2 and 6, and RFC 8628, section 3.4: trade a code or refresh token."""
+    claims: dict[str, Any] | None = None
     try:
         form = await read_form(request)
         client = _read_client(request, form)
-        answer = await run_write(rt, lambda db: _trade(db, form, client))
+        base = base_url(request, rt.settings)
+        answer, claims = await run_write(rt, lambda db: _trade_and_tell(db, form, client, base))
     except BadRequest as error:
         answer = TokenAnswer("invalid_request", error.message)
     if answer.error is not None:
@@ -73,16 +79,36 @@ async def post_token(request: Request, rt: RuntimeDep) -> JSONResponse:
         if answer.error == "invalid_client":
             return JSONResponse(body, 401, _TOKEN_HEADERS | {"WWW-Authenticate": 'Basic realm="OAuth"'})
         return JSONResponse(body, 400, _TOKEN_HEADERS)
-    return JSONResponse(
-        {
-            "access_token": answer.access_token,
-            "token_type": "bearer",
-            "expires_in": answer.expires_in_s,
-            "refresh_token": answer.refresh_token,
-            "scope": answer.scope,
-        },
-        headers=_TOKEN_HEADERS,
-    )
+    tokens: dict[str, Any] = {
+        "access_token": answer.access_token,
+        "token_type": "bearer",
+        "expires_in": answer.expires_in_s,
+        "refresh_token": answer.refresh_token,
+        "scope": answer.scope,
+    }
+    if claims is not None:
+        tokens["id_token"] = await run_in_threadpool(sign_jwt, rt.settings, claims)
+    return JSONResponse(tokens, headers=_TOKEN_HEADERS)
+
+
+def _trade_and_tell(
+    db: Session, form: Form, client: tuple[str, str | None], base: str
+) -> tuple[TokenAnswer, dict[str, Any] | None]:
+    """The answer, and what the `id_token` says where one is due (OpenID Connect Core, section 3.1.3.3)."""
+    answer = _trade(db, form, client)
+    scopes = answer.scope.split()
+    if answer.user_id is None or "openid" not in scopes:
+        return answer, None
+    now_s = int(clock.now().timestamp())
+    claims: dict[str, Any] = {
+        "iss": base,
+        "aud": client[0],
+        "iat": now_s,
+        "exp": now_s + ID_TOKEN_TTL_S,
+        "at_hash": half_hash(answer.access_token),
+        **_claims(db, base, db.get_one(User, answer.user_id), answer.scope),
+    }
+    return answer, claims if answer.nonce is None else {**claims, "nonce": answer.nonce}
 
 
 def _read_client(request: Request, form: Form) -> tuple[str, str | None]:
@@ -130,12 +156,17 @@ def get_userinfo(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) 
     user = db.get_one(User, actor.user_id)
     token = db.get(AccessToken, actor.token_id) if actor.token_id is not None else None
     scopes = token.oauth_scopes if token is not None else None
+    return JSONResponse(_claims(db, base_url(request, rt.settings), user, scopes), headers=_OPEN)
+
+
+def _claims(db: Session, base: str, user: User, scopes: str | None) -> dict[str, Any]:
+    """What an app with these scopes may know of a person; None allows everything."""
     claims: dict[str, Any] = {"sub": user.namespace.object_id}
     if allows_claim(scopes, "profile"):
-        claims |= _profile(db, base_url(request, rt.settings), user, allows_claim(scopes, "read-orgs"))
+        claims |= _profile(db, base, user, allows_claim(scopes, "read-orgs"))
     if allows_claim(scopes, "email"):
         claims |= {"email": user.email, "email_verified": user.email_verified_at is not None}
-    return JSONResponse(claims, headers=_OPEN)
+    return claims
 
 
 def _profile(db: Session, base: str, user: User, with_roles: bool) -> dict[str, Any]:
@@ -164,6 +195,12 @@ def _profile(db: Session, base: str, user: User, with_roles: bool) -> dict[str, 
     }
 
 
+@router.get("/oauth/jwks")
+def get_jwks(rt: RuntimeDep) -> JSONResponse:
+    """RFC 7517: the public key by which apps check an `id_token`."""
+    return JSONResponse(public_keys(rt.settings), headers=_OPEN | {"Cache-Control": "public, max-age=3600"})
+
+
 @router.get("/.well-known/openid-configuration")
 def get_openid_configuration(request: Request, rt: RuntimeDep) -> JSONResponse:
     """OpenID Connect Discovery: what of OAuth this instance offers."""
@@ -175,13 +212,18 @@ def get_openid_configuration(request: Request, rt: RuntimeDep) -> JSONResponse:
             "device_authorization_endpoint": f"{base}/oauth/device",
             "token_endpoint": f"{base}/oauth/token",
             "userinfo_endpoint": f"{base}/oauth/userinfo",
+            "jwks_uri": f"{base}/oauth/jwks",
             "grant_types_supported": list(_GRANTS),
             "response_types_supported": ["code"],
             "scopes_supported": list(SCOPES),
             "code_challenge_methods_supported": ["S256"],
             "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [ALGORITHM],
             "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-            "claims_supported": ["sub", "name", "preferred_username", "email", "email_verified", "picture"],
+            "claims_supported": [
+                *("iss", "sub", "aud", "exp", "iat", "nonce", "at_hash", "name", "preferred_username"),
+                *("profile", "picture", "website", "email", "email_verified", "orgs"),
+            ],
         },
         headers=_OPEN,
     )

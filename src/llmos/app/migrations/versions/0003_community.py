@@ -796,6 +796,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("challenge", sa.String(length=43), nullable=True),
+        sa.Column("nonce", sa.String(length=255), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("token_name", sa.String(length=120), nullable=True),
         sa.ForeignKeyConstraint(
