@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """`ratio` is ours/theirs; `at_least` or `at_most` is the target for it (or for `ours` alone)."""
+    """`ratio` is ours/theirs; `at_least` or `at_most` is the target for it; none: to know, not to meet."""
 
     name: str
     ours: str
@@ -26,7 +26,9 @@ class Row:
 
     @property
     def target(self) -> str:
-        return f">= {self.at_least}" if self.at_least is not None else f"<= {self.at_most}"
+        if self.at_least is not None:
+            return f">= {self.at_least}"
+        return f"<= {self.at_most}" if self.at_most is not None else ""
 
 
 def print_rows(rows: list[Row]) -> None:

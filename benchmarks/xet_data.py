@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -94,6 +95,16 @@ def cpu_of_server(bench: Bench) -> Iterator[list[float]]:
     before = _cpu_s(bench.server.process.pid)
     yield used
     used.append(_cpu_s(bench.server.process.pid) - before)
+
+
+@contextmanager
+def cpu_of_clients() -> Iterator[list[float]]:
+    """Processor seconds of the programs started and ended in the block: appended after it."""
+    used: list[float] = []
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    yield used
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def _cpu_s(pid: int) -> float:
