@@ -59,6 +59,15 @@ class InstallProgress:
 
 
 @dataclass(frozen=True)
+class MenuLink:
+    """An entry of the viewer's own menu; `label` is text or `lazy(...)`."""
+
+    label: str
+    href: str
+    icon: str
+
+
+@dataclass(frozen=True)
 class PageContext:
     """What every page needs to know of its request; templates see it as `page`."""
 
@@ -76,6 +85,8 @@ class PageContext:
     suggest_url: str | None = None
     unread_count: int | None = None  # None: no bell
     notice: str = ""
+    notice_href: str = ""
+    menu_links: tuple[MenuLink, ...] = ()
 
 
 class UnknownIcon(KeyError):

@@ -27,7 +27,7 @@ from llmos.infra.web.deps import get_runtime
 from llmos.infra.web.forms import Form, read_form
 from llmos.infra.web.page_headers import PAGE_HEADERS
 from llmos.infra.web.urls import base_url
-from llmos.ui.render import Flash, InstallProgress, PageContext, Theme, Viewer, render
+from llmos.ui.render import Flash, InstallProgress, MenuLink, PageContext, Theme, Viewer, render
 
 VISITOR_COOKIE = "llmos_visitor"
 LOCALE_COOKIE = "llmos_locale"
@@ -54,6 +54,15 @@ def set_unread_counter(count: Callable[[Runtime, int], int]) -> None:
     _unread_counter[:] = [count]
 
 
+_menu_links: list[Callable[[Runtime, Actor], MenuLink | None]] = []
+
+
+def add_menu_link(source: Callable[[Runtime, Actor], MenuLink | None]) -> None:
+    """Slot: an entry of the menu of signed-in people, for those to whom `source` gives one."""
+    if source not in _menu_links:
+        _menu_links.append(source)
+
+
 def page_context(request: Request, actor: Actor | None = None, **extra: Any) -> PageContext:
     """What every page needs of its request; `extra` overrides fields (for example `notice`).
 
@@ -75,6 +84,7 @@ def page_context(request: Request, actor: Actor | None = None, **extra: Any) -> 
         "can_sign_up": rt.settings.signup == "open",
         "unread_count": _count_unread(rt, actor),
         "suggest_url": "/search/suggest",
+        "menu_links": _links_of(rt, actor),
     }
     return PageContext(**{**values, **extra})
 
@@ -170,6 +180,12 @@ def _count_unread(rt: Runtime, actor: Actor) -> int | None:
     if actor.user_id is None or not _unread_counter:
         return None
     return _unread_counter[0](rt, actor.user_id)
+
+
+def _links_of(rt: Runtime, actor: Actor) -> tuple[MenuLink, ...]:
+    if actor.user_id is None:
+        return ()
+    return tuple(link for source in _menu_links if (link := source(rt, actor)) is not None)
 
 
 def _viewer(actor: Actor) -> Viewer | None:

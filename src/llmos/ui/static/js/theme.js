@@ -11,7 +11,7 @@ for (const form of document.querySelectorAll("[data-theme-form]")) {
     if (value === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = value;
     document.querySelector('meta[name="color-scheme"]').content = value === "auto" ? "light dark" : value;
-    for (const button of form.querySelectorAll("button")) {
+    for (const button of document.querySelectorAll("[data-theme-form] button")) {
       if (button.value === value) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     }
