@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
@@ -36,12 +37,15 @@ _HIDDEN_TAGS = ("base_model:", "dataset:", "region:", "size_categories:", "task_
 
 @dataclass(frozen=True)
 class Frame:
-    """`main` is the default branch, as one segment of an address `main_segment`."""
+    """`main` is the default branch; `feed_href` is None where visitors may not read."""
 
+    id: int
+    repo_type: str
     name: str
     owner: str
     base: str
     href: str
+    feed_href: str | None
     kind: str
     type_label: str
     list_href: str
@@ -70,10 +74,13 @@ def repo_frame(
     may_admin = can_admin(actor, repo)
     main = default_branch(open_repo(git_path(rt, repo)))
     return Frame(
+        id=repo.id,
+        repo_type=repo.repo_type.value,
         name=repo.repo_name,
         owner=repo.namespace.name,
         base=repo.name,
         href=repo_href(repo),
+        feed_href=_feed_href(repo),
         kind=KINDS[repo.repo_type],
         type_label=localize(TYPE_LABELS[repo.repo_type], locale),
         list_href=f"/{repo.repo_type.plural}",
@@ -89,6 +96,12 @@ def repo_frame(
         tags=repo_tags(repo, locale),
         tabs=_tabs(repo, main, locale, current, may_admin, can_write(actor, repo), _open_threads(db, repo)),
     )
+
+
+def _feed_href(repo: Repo) -> str | None:
+    if repo.is_private or repo.disabled:
+        return None
+    return f"/-/feeds/{repo.repo_type.value}/{quote(repo.repo_name)}/news.atom"
 
 
 def _open_threads(db: Session, repo: Repo) -> int | None:
