@@ -26,6 +26,7 @@ from llmos.app.site_pages import watch_installer
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
 from llmos.features.discussions.forum_views import flush_views
+from llmos.features.moderation.limits import register_limits
 from llmos.features.notifications.pages import start_live_news
 from llmos.features.repos.downloads import flush_downloads
 from llmos.infra.i18n import lazy
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     app.state.runtime = rt
     live = start_live_news(app, rt)
     watch_installer(rt)
+    register_limits(rt.settings)
     inner: ASGIApp = RawPath(FilesFirst(HeadAsGet(app, app), app))
     if rt.settings.rate_limits:
 

@@ -20,6 +20,7 @@ def render_error_page(request: Request, error: LlmosError) -> Response:
     status = 404 if is_hidden else error.status
     context = {
         "status": status,
+        "code": error.code,
         "message": "" if is_hidden or status >= 500 or error.code == "NotFound" else error.message,
         "reference": request.scope.get("request_id", "") if status >= 500 else "",
     }

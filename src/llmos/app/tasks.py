@@ -14,6 +14,8 @@ from llmos.features.discovery import posts as _posts  # noqa: F401  # threads in
 from llmos.features.discovery.feed import forget_old_news
 from llmos.features.discussions import forum_events as _forum  # noqa: F401  # the score of topics
 from llmos.features.discussions import pulls as _pulls  # noqa: F401  # ties threads to refs that move
+from llmos.features.moderation.events import remind_of_cases
+from llmos.features.moderation.standing import recount_standings
 from llmos.features.notifications import events as _events  # noqa: F401  # who is told of what
 from llmos.features.notifications import webhook_events as _webhook_events  # noqa: F401
 from llmos.features.notifications.digests import forget_old, queue_digests
@@ -66,6 +68,8 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("make and drop exports of people's data", 5.0, make_exports),
         Periodic("delete accounts whose time has come", HOUR_S, erase_due),
         Periodic("forget old news of the feed", DAY_S, forget_old_news),
+        Periodic("give people the trust level they have earned", 10 * MINUTE_S, recount_standings),
+        Periodic("remind of reports that wait", 10 * MINUTE_S, remind_of_cases),
         Periodic("recount downloads and trending scores", 10 * MINUTE_S, recount),
     ]
 

@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 RESERVED_NAMESPACES = frozenset(
     """
     - .well-known about abuse account accounts admin administrator api app apps arena assets auth avatars
-    benchmarks billing blog bucket buckets cas chat code collections community competitions contact course
+    benchmarks billing blog bucket buckets cas chat code code-of-conduct collections community competitions contact course
     courses dashboard dataset datasets datasets-server deploy device discussions docs documentation download
     downloads endpoint endpoints enterprise evals events explore favicon.ico feed feeds forum forums git
     guest health healthz help home hub huggingface inference info invite invites issues jobs join kernel

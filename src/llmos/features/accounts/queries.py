@@ -15,7 +15,7 @@ from llmos.core.names import name_key
 from llmos.core.pagination import Page, check_limit, decode_cursor, make_page
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.avatars import avatar_url
-from llmos.features.accounts.models import Follow, Membership, Namespace, Organization, User
+from llmos.features.accounts.models import AuditEvent, Follow, Membership, Namespace, Organization, User
 from llmos.features.accounts.policy import access_namespace, can_edit
 from llmos.infra.i18n import lazy
 
@@ -250,6 +250,26 @@ def list_organizations(
         cursor=cursor,
         item_of=lambda org: (org.id, org),
     )
+
+
+def list_audit(
+    db: Session, *, action: str = "", who: str = "", cursor: str | None = None, limit: int | None = None
+) -> Page[AuditEvent]:
+    """The audit trail, newest first; `action` is the beginning of its name, `who` a whole name."""
+    size = check_limit(limit, default=PAGE_SIZE, maximum=MAX_PAGE_SIZE)
+    statement = select(AuditEvent)
+    if action:
+        statement = statement.where(AuditEvent.action.startswith(action, autoescape=True))
+    if who:
+        person = select(Namespace.id).where(Namespace.name_key == name_key(who)).scalar_subquery()
+        statement = statement.where((AuditEvent.actor_id == person) | (AuditEvent.actor_name == who))
+    after = decode_cursor(cursor, 1)
+    if after is not None:
+        if not isinstance(after[0], int) or not 0 <= after[0] < 2**62:
+            raise BadRequest(lazy("cursor is not one this server gave out: leave it out to start."))
+        statement = statement.where(AuditEvent.id < after[0])
+    found = list(db.scalars(statement.order_by(AuditEvent.id.desc()).limit(size + 1)))
+    return make_page(found, size, lambda row: [row.id])
 
 
 def get_user_by_login(db: Session, login: str) -> User | None:

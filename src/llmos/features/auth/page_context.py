@@ -86,6 +86,9 @@ def page_context(request: Request, actor: Actor | None = None, **extra: Any) -> 
         "suggest_url": "/search/suggest",
         "menu_links": _links_of(rt, actor),
     }
+    if actor.is_suspended:
+        values["notice"] = lazy("Your account is suspended: see why, until when, and how to appeal.")
+        values["notice_href"] = "/moderation/standing"
     return PageContext(**{**values, **extra})
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -118,55 +119,50 @@ def levels_of(db: Session, user_ids: Iterable[int | None]) -> dict[int, int]:
 
 
 def measure_progress(db: Session, user_ids: Sequence[int]) -> dict[int, Progress]:
-    """What these people have done, in a handful of queries for all of them."""
+    """What these people have done, in two queries for all of them."""
     ids = list(user_ids)
     now = clock.now()
     since = dict(db.execute(select(Namespace.id, Namespace.created_at).where(Namespace.id.in_(ids))).all())
-    posts = {
-        user: (count, threads)
-        for user, count, threads in db.execute(
-            select(Comment.author_id, func.count(), func.count(Comment.thread_id.distinct()))
-            .where(Comment.author_id.in_(ids), Comment.hidden_at.is_(None))
-            .group_by(Comment.author_id)
-        )
-    }
-    repos = _counts(db, Repo.created_by_id, ids, Repo.created_by_id.is_not(None))
-    given = _counts(db, Reaction.user_id, ids, Reaction.emoji.is_not(None))
-    received = dict(
-        db.execute(
-            select(Comment.author_id, func.count())
-            .join(Reaction, Reaction.comment_id == Comment.id)
-            .where(Comment.author_id.in_(ids), Reaction.user_id != Comment.author_id)
-            .group_by(Comment.author_id)
-        ).all()
-    )
-    answers = dict(
-        db.execute(
-            select(Comment.author_id, func.count())
-            .join(Thread, Thread.answer_id == Comment.id)
-            .where(Comment.author_id.in_(ids), Thread.author_id != Comment.author_id)
-            .group_by(Comment.author_id)
-        ).all()
-    )
-    upheld = _counts(db, Case.owner_id, ids, (Case.outcome == UPHELD) & (Case.judged_at > now - _RECENT))
+    counts: dict[int, dict[str, int]] = {user: {} for user in since}
+    for what, user, number in db.execute(union_all(*_deeds(ids, now))):
+        counts.setdefault(user, {})[what] = number
     return {
         user: Progress(
             days=(now - since[user]).days,
-            posts=posts.get(user, (0, 0))[0] + 3 * repos.get(user, 0),
-            threads=posts.get(user, (0, 0))[1] + 2 * repos.get(user, 0),
-            reactions_received=received.get(user, 0),
-            reactions_given=given.get(user, 0),
-            answers=answers.get(user, 0),
-            upheld_cases=upheld.get(user, 0),
+            posts=done.get("posts", 0) + 3 * done.get("repos", 0),
+            threads=done.get("threads", 0) + 2 * done.get("repos", 0),
+            reactions_received=done.get("received", 0),
+            reactions_given=done.get("given", 0),
+            answers=done.get("answers", 0),
+            upheld_cases=done.get("upheld", 0),
         )
-        for user in ids
+        for user, done in counts.items()
         if user in since
     }
 
 
-def _counts(db: Session, column: object, ids: list[int], condition: object) -> dict[int, int]:
-    statement = select(column, func.count()).where(column.in_(ids), condition).group_by(column)  # type: ignore[call-overload, attr-defined]
-    return dict(db.execute(statement).all())
+def _deeds(ids: list[int], now: datetime) -> list[Select[Any]]:
+    """One statement for each number of `Progress`: its name, the person, how many."""
+    author = Comment.author_id
+    written = (author.in_(ids), Comment.hidden_at.is_(None))
+    upheld = (Case.owner_id.in_(ids), Case.outcome == UPHELD, Case.judged_at > now - _RECENT)
+
+    def counted(name: str, person: Any, number: Any = None) -> Select[Any]:
+        return select(literal(name), person, func.count() if number is None else number).group_by(person)
+
+    return [
+        counted("posts", author).where(*written),
+        counted("threads", author, func.count(Comment.thread_id.distinct())).where(*written),
+        counted("repos", Repo.created_by_id).where(Repo.created_by_id.in_(ids)),
+        counted("given", Reaction.user_id).where(Reaction.user_id.in_(ids)),
+        counted("received", author)
+        .join(Reaction, Reaction.comment_id == Comment.id)
+        .where(author.in_(ids), Reaction.user_id != author),
+        counted("answers", author)
+        .join(Thread, Thread.answer_id == Comment.id)
+        .where(author.in_(ids), Thread.author_id != author),
+        counted("upheld", Case.owner_id).where(*upheld),
+    ]
 
 
 def recount_standings(rt: Runtime) -> None:

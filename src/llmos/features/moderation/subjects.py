@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from llmos.core.errors import NotFound
+from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace, User
 from llmos.features.accounts.policy import access_user
@@ -16,9 +17,10 @@ from llmos.features.collections.policy import access_collection
 from llmos.features.collections.service import slug_of
 from llmos.features.discussions.models import Comment, Thread
 from llmos.features.discussions.policy import can_see
+from llmos.features.moderation.models import Case
 from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.repos.models import Repo
-from llmos.features.repos.policy import can_read
+from llmos.features.repos.policy import access_repo, can_read
 from llmos.infra.i18n import lazy
 
 COMMENT = "comment"
@@ -28,6 +30,7 @@ USER = "user"
 COLLECTION = "collection"
 KINDS = (COMMENT, THREAD, REPO, USER, COLLECTION)
 EXCERPT_CHARS = 4000
+_PLURALS = {kind.plural: kind for kind in RepoType if kind is not RepoType.MODEL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,11 @@ class Subject:
 def access_subject(db: Session, actor: Actor, kind: str, key: str) -> Subject:
     """The thing somebody points at, if they may see it.
 
-    `key` is a comment's public id, a thread's or repository's id, a person's name, or a
-    collection's `owner/slug`. Raises NotFound.
+    `key` is a comment's public id, a thread's id, a repository's id or path (`datasets/ada/words`),
+    a person's name, or a collection's `owner/slug`. Raises NotFound.
     """
+    if kind == REPO and "/" in key:
+        return _of_repo(find_repo(db, actor, key))
     if kind == USER:
         return _of_user(access_user(db, actor, key))
     if kind == COLLECTION:
@@ -65,6 +70,32 @@ def access_subject(db: Session, actor: Actor, kind: str, key: str) -> Subject:
     found = _find(db, kind, _row_id(db, kind, key))
     if found is None or not _is_visible(db, actor, found):
         raise NotFound(lazy("What you want to report is not there, or not for you to see."))
+    return found
+
+
+def find_repo(db: Session, actor: Actor, path: str) -> Repo:
+    """The repository with this path, if the actor may see it. Raises NotFound, RepoNotFound, RepoMoved."""
+    parts = path.strip("/").split("/")
+    kind = _PLURALS.get(parts[0], RepoType.MODEL) if len(parts) == 3 else RepoType.MODEL
+    names = parts[1:] if len(parts) == 3 else parts
+    if len(names) != 2 or not all(names) or "\0" in path or len(path) > 220:
+        raise NotFound(lazy("There is no such repository that you can see."))
+    return access_repo(db, actor, kind, names[0], names[1])
+
+
+def access_for_judge(db: Session, actor: Actor, kind: str, key: str) -> Subject:
+    """The thing with this key (as of `access_subject`), hidden or not; the caller checks who may judge it.
+
+    What is in a private repository that the actor may not read is there only once it was reported.
+    """
+    if kind == USER:
+        return _of_user(access_user(db, actor, key))
+    found = None if kind == COLLECTION else _find(db, kind, _row_id(db, kind, key))
+    if found is not None and found.repo is not None and not can_read(actor, found.repo):
+        reported = select(Case.id).where(Case.subject_kind == kind, Case.subject_id == found.id).limit(1)
+        found = found if db.scalar(reported) is not None else None
+    if found is None:
+        raise NotFound(lazy("There is nothing here that you may judge."))
     return found
 
 
@@ -87,10 +118,11 @@ def _row_id(db: Session, kind: str, key: str) -> int:
 
 def _find(db: Session, kind: str, subject_id: int) -> Subject | None:
     if kind == COMMENT:
-        comment = db.get(Comment, subject_id)
+        load = joinedload(Comment.thread).joinedload(Thread.repo)
+        comment = db.get(Comment, subject_id, options=[load])
         return _of_comment(comment) if comment is not None else None
     if kind == THREAD:
-        thread = db.get(Thread, subject_id)
+        thread = db.get(Thread, subject_id, options=[joinedload(Thread.repo)])
         return _of_thread(db, thread) if thread is not None else None
     repo = db.get(Repo, subject_id) if kind == REPO else None
     return _of_repo(repo) if repo is not None else None

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, Response
 
 from llmos.core.errors import BadRequest
 from llmos.features.accounts import invitations, queries, service
 from llmos.features.accounts.actor import Actor
-from llmos.features.accounts.models import AuditEvent
 from llmos.features.accounts.policy import access_user, check_is_admin
 from llmos.features.auth import links
 from llmos.features.auth.edge import ActorDep
@@ -23,10 +21,12 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.forms import Form
 from llmos.infra.web.urls import base_url
+from llmos.ui.filters import with_query
 
 router = APIRouter(include_in_schema=False)
 GB = 1_000_000_000
-AUDIT_ROWS = 200
+# Beginnings of names that are looked for often.
+AUDIT_GROUPS = ("moderation.", "case.", "appeal.", "flag.", "user.", "standing.", "token.", "org.", "repo.")
 
 
 @router.get("/-/admin")
@@ -99,8 +99,15 @@ def _quota(text: str) -> int | None:
 
 @router.get("/-/admin/audit")
 def get_audit(request: Request, db: ReadDb, actor: ActorDep) -> Response:
+    """`action` (the beginning of its name), `who`, `cursor`."""
     if actor.is_anonymous:
         return redirect_to_login(request)
     check_is_admin(actor)
-    events = list(db.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(AUDIT_ROWS)))
-    return render_page(request, actor, "accounts/admin_audit.html", {"events": events})
+    params = request.query_params
+    wish = {key: params.get(key, "").replace("\0", "").strip()[:96] for key in ("action", "who")}
+    page = queries.list_audit(db, action=wish["action"], who=wish["who"], cursor=params.get("cursor"))
+    next_href = (
+        with_query("/-/admin/audit", wish | {"cursor": page.next_cursor}) if page.next_cursor else None
+    )
+    context = {"events": page.items, "wish": wish, "next_href": next_href, "groups": AUDIT_GROUPS}
+    return render_page(request, actor, "accounts/admin_audit.html", context)
