@@ -57,3 +57,14 @@ def test_private_feeds_are_not_there_even_for_their_owner(
     assert ada.get(f"/-/feeds/{path}/news.atom").status_code == 404
     assert app_client.get(f"/-/feeds/{path}/news.atom").status_code == 404
     assert app_client.get("/-/feeds/people/nobody/news.atom").status_code == 404
+
+
+def test_the_forum_has_feeds_of_its_own(stage: Stage, app_client: TestClient) -> None:
+    topic_id = stage.thread(None, "ada", "Hello", title="A topic")
+    stage.thread(stage.repo(), "ada", "Not of the forum")
+    stage.comment(topic_id, "grace", "An answer")
+    assert titles(app_client, "/-/feeds/forum.atom") == ["A topic"]
+    assert titles(app_client, "/-/feeds/forum/help.atom") == []
+    assert titles(app_client, f"/-/feeds/topics/{topic_id}.atom") == ["A topic", "A topic"]
+    for path in ("forum/nothing.atom", "topics/999999.atom", "topics/x.atom", f"topics/{topic_id + 1}.atom"):
+        assert app_client.get(f"/-/feeds/{path}").status_code == 404

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kit.browser import Browser
+from llmos.core import clock
 from llmos.features.accounts.models import Membership, User
 from llmos.features.accounts.organizations import create_org
 from llmos.features.discussions.models import Comment, Thread
@@ -239,3 +240,16 @@ def test_watching_from_a_page(stage: Stage, ada: Browser, people: dict[str, User
         assert ada.get(wrong).status_code == 404
     hidden = stage.repo("hidden", owner="grace", visibility="private")
     assert ada.get(f"/-/watch/repo/{hidden}").status_code == 404
+
+
+def test_an_opened_thread_is_read_and_a_hidden_one_does_not_count(stage: Stage, ada: Browser) -> None:
+    repo_id = stage.repo()
+    first, second = (stage.thread(repo_id, "grace", "Text") for _ in range(2))
+    stage.deliver()
+    assert 'data-unread="2"' in ada.get("/models").text
+    assert 'data-unread="1"' in ada.get("/ada/tiny-llm/discussions/1").text
+    with stage.rt.database.reading() as db:
+        assert not service.has_unread(db, stage.actor("ada"), first)
+    stage.write(lambda db: setattr(db.get_one(Thread, second), "hidden_at", clock.now()))
+    assert 'data-unread="0"' in ada.get("/models").text
+    assert ada.client.get("/api/users/grace/overview").json()["numDiscussions"] == 1

@@ -87,6 +87,36 @@ def list_site_entries(db: Session) -> list[Entry]:
     return _newest(_repos(db) + _threads(db, Thread.kind == TOPIC))
 
 
+def list_forum_entries(db: Session, category_id: int | None = None) -> list[Entry]:
+    """New topics of the forum, or of one category of it."""
+    conditions = [Thread.kind == TOPIC]
+    if category_id is not None:
+        conditions.append(Thread.category_id == category_id)
+    return _newest(_threads(db, *conditions))
+
+
+def list_topic_entries(db: Session, thread: Thread) -> list[Entry]:
+    """The newest posts of one topic."""
+    statement = (
+        select(Comment)
+        .where(Comment.thread_id == thread.id, Comment.hidden_at.is_(None))
+        .options(joinedload(Comment.author))
+        .order_by(Comment.id.desc())
+        .limit(SIZE)
+    )
+    return [
+        Entry(
+            f"comment:{comment.public_id}",
+            thread.title,
+            thread_href(thread, comment),
+            comment.author.name if comment.author else "-",
+            comment.created_at,
+            comment.text,
+        )
+        for comment in db.scalars(statement).unique()
+    ]
+
+
 def _newest(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.at, entry.key), reverse=True)[:SIZE]
 

@@ -33,10 +33,13 @@ class RepoCount:
 
 
 def count_unread(db: Session, user_id: int) -> int:
-    """How many notifications are unread, at most MAX_COUNTED; reads only an index."""
+    """How many notifications are unread, at most MAX_COUNTED; those of hidden threads do not count."""
     unread = (
         select(Notification.id)
-        .where(Notification.user_id == user_id, Notification.read_at.is_(None))
+        .outerjoin(Thread, Thread.id == Notification.thread_id)
+        .where(
+            Notification.user_id == user_id, Notification.read_at.is_(None), Thread.hidden_at.is_(None)
+        )
         .limit(MAX_COUNTED)
         .subquery()
     )

@@ -13,11 +13,13 @@ from llmos.core import clock
 from llmos.core.errors import BadRequest
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import User
+from llmos.features.discussions.models import Thread
 from llmos.features.notifications.models import Notification, NotificationSettings
 from llmos.features.notifications.reasons import LABELS, MODES, NEVER, NOW, mail_modes
 from llmos.infra.db.upsert import insert_missing, upsert
 from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
+from llmos.infra.runtime import Runtime
 
 MAIL_TOPIC = "NotificationMail"
 
@@ -94,9 +96,16 @@ def mark_all_read(db: Session, actor: Actor, *, up_to_id: int | None = None) -> 
 
 
 def mark_thread_read(db: Session, actor: Actor, thread_id: int) -> None:
-    """Slot for pages: the actor has opened this thread. Cheap where there is nothing unread."""
+    """The actor has seen this thread."""
     if actor.user_id is not None:
         _mark(db, actor, Notification.thread_id == thread_id)
+
+
+def note_thread_opened(rt: Runtime, db: Session, actor: Actor, thread: Thread) -> None:
+    """For pages that show a thread: what the actor was told of it is read. Writes only if there is any."""
+    if has_unread(db, actor, thread.id):
+        with rt.database.writing() as own:
+            mark_thread_read(own, actor, thread.id)
 
 
 def has_unread(db: Session, actor: Actor, thread_id: int) -> bool:

@@ -18,6 +18,7 @@ from llmos.features.accounts.models import Namespace
 from llmos.features.accounts.policy import access_organization, access_user
 from llmos.features.accounts.queries import NamespaceCard
 from llmos.features.auth.edge import ActorDep
+from llmos.features.discussions.counts import count_opened
 from llmos.features.repos.counts import count_likes, count_repos
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.urls import base_url
@@ -81,7 +82,7 @@ def get_user_overview(
             "createdAt": to_json(user.namespace.created_at),
             "numFollowing": queries.count_following(db, user.namespace),
             "numLikes": count_likes(db, actor, user.id),
-            "numDiscussions": 0,
+            "numDiscussions": count_opened(db, actor, user.id),
             "numPapers": 0,
             "numUpvotes": 0,
             **_counts(db, actor, user.namespace),

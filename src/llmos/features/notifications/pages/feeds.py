@@ -10,8 +10,10 @@ from starlette.responses import Response
 from llmos.core.errors import NotFound, RepoNotFound
 from llmos.features.accounts.actor import ANONYMOUS
 from llmos.features.accounts.policy import access_namespace
+from llmos.features.discussions.categories import access_category
+from llmos.features.discussions.policy import access_topic
 from llmos.features.notifications import feeds
-from llmos.features.notifications.hrefs import repo_href
+from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.repos.naming import parse_repo_type
 from llmos.features.repos.policy import can_read, get_repo
 from llmos.infra.i18n import lazy
@@ -37,6 +39,26 @@ def _answer(request: Request, title: str, page_href: str, entries: list[feeds.En
 @router.api_route(FEEDS + "/site.atom", methods=METHODS)
 def get_site_feed(request: Request, rt: RuntimeDep, db: ReadDb) -> Response:
     return _answer(request, rt.settings.site_name, "/", feeds.list_site_entries(db))
+
+
+@router.api_route(FEEDS + "/forum.atom", methods=METHODS)
+def get_forum_feed(request: Request, rt: RuntimeDep, db: ReadDb) -> Response:
+    return _answer(request, f"{rt.settings.site_name} · Forum", "/forum", feeds.list_forum_entries(db))
+
+
+@router.api_route(FEEDS + "/forum/{slug:seg}", methods=METHODS)
+def get_category_feed(request: Request, db: ReadDb, slug: str) -> Response:
+    category = access_category(db, slug.removesuffix(".atom").replace("\0", ""))
+    entries = feeds.list_forum_entries(db, category.id)
+    return _answer(request, category.name_en, f"/forum/c/{category.slug}", entries)
+
+
+@router.api_route(FEEDS + "/topics/{name:seg}", methods=METHODS)
+def get_topic_feed(request: Request, db: ReadDb, name: str) -> Response:
+    digits = name.removesuffix(".atom")
+    num = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else 0
+    thread = access_topic(db, ANONYMOUS, num)
+    return _answer(request, thread.title, thread_href(thread), feeds.list_topic_entries(db, thread))
 
 
 @router.api_route(FEEDS + "/people/{name:seg}/news.atom", methods=METHODS)
