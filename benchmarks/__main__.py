@@ -1,4 +1,5 @@
-"""`python -m benchmarks [NAME …] [--json FILE]`: run all benchmarks, or those whose name contains NAME."""
+"""`python -m benchmarks [NAME …] [--json FILE]`: run all benchmarks, those called NAME, or else
+those whose name contains it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import content, discovery, transfer, whole, xet
+from benchmarks import content, discovery, pages, transfer, whole, xet
 from benchmarks.bench import Bench, bench_server
 from benchmarks.report import Row, as_json, print_rows
 
@@ -21,6 +22,7 @@ ALL: dict[str, Benchmark] = {
     "head-resolve": discovery.head_resolve,
     "lists": discovery.lists,
     "search-posts": discovery.search_posts,
+    "pages": pages.pages,
     "tree": content.tree,
     "commit": content.commit,
     "xet-upload": xet.upload,
@@ -33,6 +35,10 @@ ALL: dict[str, Benchmark] = {
 }
 
 
+def _means(word: str, name: str) -> bool:
+    return word == name if word in ALL else word in name
+
+
 def main() -> int:
     arguments = sys.argv[1:]
     target = None
@@ -40,7 +46,7 @@ def main() -> int:
         at = arguments.index("--json")
         target = Path(arguments[at + 1])
         del arguments[at : at + 2]
-    chosen = [name for name in ALL if not arguments or any(word in name for word in arguments)]
+    chosen = [name for name in ALL if not arguments or any(_means(word, name) for word in arguments)]
     rows: list[Row] = []
     failed = 0
     for name in chosen:
