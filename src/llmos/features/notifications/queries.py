@@ -37,9 +37,7 @@ def count_unread(db: Session, user_id: int) -> int:
     unread = (
         select(Notification.id)
         .outerjoin(Thread, Thread.id == Notification.thread_id)
-        .where(
-            Notification.user_id == user_id, Notification.read_at.is_(None), Thread.hidden_at.is_(None)
-        )
+        .where(Notification.user_id == user_id, Notification.read_at.is_(None), Thread.hidden_at.is_(None))
         .limit(MAX_COUNTED)
         .subquery()
     )
