@@ -26,12 +26,12 @@ from llmos.features.auth.page_context import (
 from llmos.features.discussions.categories import access_category
 from llmos.features.discussions.models import Thread
 from llmos.features.moderation import measures, queries
-from llmos.features.moderation.models import Measure
+from llmos.features.moderation.models import Measure, Standing
 from llmos.features.moderation.pages.case import category_options, record_context
 from llmos.features.moderation.pages.common import (
     QUEUE,
     day_options,
-    measure_rows,
+    measure_notes,
     person_of,
     read_days,
     sanction_options,
@@ -68,6 +68,8 @@ def get_act(request: Request, db: ReadDb, actor: ActorDep) -> Response:
     if actor.is_anonymous:
         return redirect_to_login(request)
     kind, key = request.query_params.get("kind", ""), request.query_params.get("key", "").strip()
+    # Held here, or the session would forget it and read it again for each question of power.
+    _own = db.get(Standing, actor.user_id or 0)
     subject = _access(db, actor, kind, key)
     locale = request_locale(request, actor)
     owner = db.get(User, subject.owner_id) if subject.owner_id is not None else None
@@ -78,7 +80,7 @@ def get_act(request: Request, db: ReadDb, actor: ActorDep) -> Response:
         "kind_icon": KIND_ICONS[subject.kind],
         "owner": person_of(owner),
         "record": record_context(db, owner, locale),
-        "measures": measure_rows(db, near),
+        "measures": measure_notes(near),
         "here": with_query(ACT, {"kind": kind, "key": key}),
         "may_sanction": is_site and owner is not None and owner.id != actor.user_id and not owner.is_admin,
         "sanctions": sanction_options(locale)[1:],

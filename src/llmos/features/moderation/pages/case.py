@@ -23,11 +23,11 @@ from llmos.features.discussions.categories import list_categories
 from llmos.features.moderation import measures, queries
 from llmos.features.moderation.cases import access_case, judge, reopen
 from llmos.features.moderation.flags import REASONS
-from llmos.features.moderation.models import OPEN, REJECTED, UPHELD, Case
+from llmos.features.moderation.models import OPEN, REJECTED, UPHELD, Case, Standing
 from llmos.features.moderation.pages.common import (
     QUEUE,
     day_options,
-    measure_rows,
+    measure_notes,
     person_of,
     read_days,
     sanction_options,
@@ -62,6 +62,8 @@ def _page(
     typed: dict[str, str] | None = None,
     error: LlmosError | None = None,
 ) -> Response:
+    # Held here, or the session would forget it and read it again for each question of power.
+    _own = db.get(Standing, actor.user_id or 0)
     case, subject = access_case(db, actor, case_id)
     locale = request_locale(request, actor)
     is_site = is_moderator(db, actor)
@@ -85,7 +87,7 @@ def _page(
         "is_site": is_site,
         "owner": person_of(owner),
         "record": record_context(db, owner, locale),
-        "measures": measure_rows(db, near),
+        "measures": measure_notes(near),
         "here": f"{QUEUE}/cases/{case.id}",
         "may_sanction": is_site and owner is not None and owner.id != actor.user_id and not owner.is_admin,
         "decisions": _decisions(case, subject, locale),

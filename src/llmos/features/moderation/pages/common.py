@@ -17,7 +17,7 @@ from llmos.features.moderation.models import Measure
 from llmos.features.moderation.queries import Label
 from llmos.features.moderation.scope import Scope
 from llmos.features.moderation.subjects import COMMENT, THREAD, USER, Subject
-from llmos.features.moderation.wording import BY_REPORTS, FAVOURS, VERBS
+from llmos.features.moderation.wording import BY_REPORTS, FAVOURS, KIND_LABELS, VERBS
 from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.infra.i18n import Locale, lazy, translator
 from llmos.ui.filters import with_query
@@ -62,6 +62,8 @@ def measure_row(measure: Measure, labels: Mapping[tuple[str, int], Label]) -> di
         "icon": words.icon,
         "tone": words.tone,
         "kind": measure.subject_kind,
+        "kind_label": KIND_LABELS[measure.subject_kind],
+        "is_note": False,
         "title": label.title if label is not None else "",
         "href": label.href if label is not None else None,
         "by": measure.actor.name if measure.actor is not None else "",
@@ -192,6 +194,11 @@ def _line(comment: Comment, subject: Subject) -> dict[str, Any]:
         "at": comment.created_at,
         "is_subject": subject.kind == COMMENT and comment.id == subject.id,
     }
+
+
+def measure_notes(measures: Sequence[Measure]) -> list[dict[str, Any]]:
+    """The same without the titles of what they were done to, which would have to be looked up."""
+    return [measure_row(measure, {}) | {"is_note": True} for measure in measures]
 
 
 def measure_rows(db: Session, measures: Sequence[Measure]) -> list[dict[str, Any]]:
