@@ -135,7 +135,8 @@ class DiffFile:
     """A changed file; `note` replaces the hunks (binary, too large, LFS pointer).
 
     With `comment_href` every line has a "+" that opens a comment form there; `threads` are the
-    comments already standing below a line, as HTML, by `new:12` or `old:12`.
+    comments already standing below a line, as HTML, by `new:12` or `old:12`. `extra` is HTML that
+    stands above the lines.
     """
 
     path: str
@@ -148,6 +149,7 @@ class DiffFile:
     href: str | None = None
     comment_href: str | None = None
     threads: Mapping[str, Markup] = field(default_factory=dict)
+    extra: Markup | None = None
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,13 @@ MAX_LISTED_COMMITS = 50
 
 @dataclass(frozen=True, slots=True)
 class MergeWish:
-    """What was asked for: `head_oid` is the commit the person saw, None for whatever there is."""
+    """What was asked for: `head_oid` is the commit the person saw, None for whatever there is;
+    `message` replaces the words of the commit."""
 
     comment: str | None = None
     method: str = "squash"
     head_oid: str | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def merge_pull(rt: Runtime, actor: Actor, thread_id: int, wish: MergeWish = Merg
         raise BadRequest(lazy("method must be one of %(list)s.", list=", ".join(METHODS)))
     has_words = wish.comment is not None and bool(wish.comment.strip())
     text = check_text(wish.comment) if has_words and wish.comment else ""
+    if wish.message is not None:
+        check_text(wish.message, "message")
     for _ in range(MAX_ATTEMPTS):
         plan = _plan(rt, actor, thread_id)
         _check_mergeable(plan, wish, text)
@@ -143,7 +147,7 @@ def _merge(rt: Runtime, actor: Actor, plan: _Plan, wish: MergeWish, text: str) -
             record(db, repo)
         return base
     commits = list_pull_commits(git_repo, base, head)
-    oid = _write_commit(rt, actor, plan, wish.method, git_repo, commits)
+    oid = _write_commit(rt, actor, plan, wish, git_repo, commits)
     record = _record(git_repo, actor, plan, wish, text, oid, commits)
     move_refs(rt, actor, plan.repo.id, [RefUpdate(plan.state.base_ref, base, oid)], also=record)
     return oid
@@ -153,7 +157,7 @@ def _write_commit(
     rt: Runtime,
     actor: Actor,
     plan: _Plan,
-    method: str,
+    wish: MergeWish,
     git_repo: pygit2.Repository,
     commits: list[CommitInfo],
 ) -> str:
@@ -164,7 +168,7 @@ def _write_commit(
     tree = tree_of(git_repo, head) if is_forward else merge_commits(git_repo, base, head).tree
     if tree is None:
         raise _refusal("MergeConflict", lazy("Files changed on both sides meanwhile."), "", files=[])
-    author = plan.thread.author
+    author, method = plan.thread.author, wish.method
     writer_name = Actor(name=author.name) if author is not None and method == "squash" else actor
     with ObjectWriter(git_repo) as writer:
         oid = create_commit(
@@ -173,13 +177,14 @@ def _write_commit(
             [base] if method == "squash" else [base, head],
             author=author_identity(rt, writer_name),
             committer=site_identity(rt),
-            message=_message(plan.thread, method, commits),
+            message=(wish.message or "").strip() or merge_message(plan.thread, method, commits),
         )
         writer.flush()
     return oid
 
 
-def _message(thread: Thread, method: str, commits: list[CommitInfo]) -> str:
+def merge_message(thread: Thread, method: str, commits: list[CommitInfo]) -> str:
+    """The words of the commit of a merge where nobody chose others."""
     if method == "merge":
         return f"Merge pull request #{thread.num}\n\n{thread.title}"
     lines = [f"- {info.title} ({info.oid})" for info in commits[:MAX_LISTED_COMMITS]]
@@ -198,7 +203,7 @@ def _record(
     commits: list[CommitInfo],
 ) -> Record:
     """What the merge changes in the rows, in the transaction that moves the base."""
-    said = "\n".join([plan.description, text, *(info.message for info in commits)])
+    said = "\n".join([plan.description, text, wish.message or "", *(info.message for info in commits)])
 
     def record(db: Session, repo: Repo) -> None:
         thread = lock_thread_row(db, plan.thread.id)

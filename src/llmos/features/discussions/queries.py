@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, func, select, tuple_
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, joinedload, lazyload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from llmos.core.errors import BadRequest
 from llmos.core.names import name_key
@@ -109,6 +111,26 @@ def _listed(conditions: Sequence[ColumnElement[bool]]) -> Select[Thread]:
     return select(Thread).where(*conditions).options(joinedload(Thread.pull))
 
 
+# What a list can be sorted by; pinned threads come first in all of them.
+SORTS: dict[str, ColumnElement[Any]] = {
+    "newest": Thread.num.desc(),
+    "oldest": Thread.num.asc(),
+    "active": Thread.last_activity_at.desc(),
+    "comments": Thread.comment_count.desc(),
+}
+
+
+def list_sorted(
+    db: Session, actor: Actor, repo: Repo, filters: ThreadFilters, sort: str, *, page: int, limit: int
+) -> list[Thread]:
+    """Page `page` (from 0) by a key of SORTS, one thread more than `limit` where others follow."""
+    if sort not in SORTS:
+        raise BadRequest(lazy("sort must be one of %(list)s.", list=", ".join(SORTS)))
+    statement = _listed(_conditions(db, actor, repo, filters))
+    statement = statement.order_by(Thread.is_pinned.desc(), SORTS[sort], Thread.num.desc())
+    return list(db.scalars(statement.offset(page * limit).limit(limit + 1)).unique())
+
+
 def list_numbered(
     db: Session, actor: Actor, repo: Repo, filters: ThreadFilters, *, page: int, limit: int
 ) -> Page[Thread]:
@@ -204,8 +226,16 @@ def _events_between(
 
 
 def list_all_entries(db: Session, thread: Thread) -> list[Comment | ThreadEvent]:
-    """Everything in a thread, in order of time, for clients that take it in one piece."""
-    comments = db.scalars(select(Comment).where(Comment.thread_id == thread.id)).unique().all()
+    """Everything in a thread, in order of time, for clients that take it in one piece.
+
+    Authors come in a query of their own: of thousands of comments, most have the same few.
+    """
+    own = Comment.thread_id == thread.id
+    written = select(Comment.author_id).where(own)
+    authors = {user.id: user for user in db.scalars(select(User).where(User.id.in_(written))).unique()}
+    comments = db.scalars(select(Comment).where(own).options(lazyload(Comment.author))).all()
+    for comment in comments:
+        set_committed_value(comment, "author", authors.get(comment.author_id or 0))
     events = db.scalars(select(ThreadEvent).where(ThreadEvent.thread_id == thread.id)).unique().all()
     entries: list[Comment | ThreadEvent] = [*comments, *events]
     entries.sort(key=lambda entry: (entry.created_at, isinstance(entry, ThreadEvent), entry.id))

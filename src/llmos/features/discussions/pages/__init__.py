@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import FastAPI
-
 from llmos.ui.render import register_templates
+from llmos.ui.static_files import register_static
 
 register_templates(Path(__file__).parents[1] / "templates")
+register_static(Path(__file__).parents[1] / "static")
 
 
-def add_discussion_pages(app: FastAPI) -> None:
+def add_discussion_pages() -> None:
     """Give every repository its Community tab and the pages behind it; before the repository pages."""
-    from llmos.features.discussions.pages import router
+    from llmos.features.discussions.pages.router import add_to_repositories
 
-    router.add_to_repositories()
+    add_to_repositories()

@@ -21,11 +21,19 @@ from llmos.features.repos.pages import (
     storage_namespace,
     upload,
 )
-from llmos.features.repos.pages.routes import TYPE_ORDER, add_page
+from llmos.features.repos.pages.routes import TYPE_ORDER, RepoRoutes, add_page
 from llmos.infra.web.routing import add_router
 
 _GET = ["GET", "HEAD"]
 _MODULES = (repo, files, blob, history, branches, edit, upload, settings, storage)
+# Slot: pages of features above that lie below a repository's address.
+_more_routes: list[RepoRoutes] = []
+
+
+def add_repo_routes(routes: RepoRoutes) -> None:
+    """Slot: from the next `add_repo_pages` on, every repository has these pages too."""
+    if routes not in _more_routes:
+        _more_routes.append(routes)
 
 
 def add_repo_pages(app: FastAPI) -> None:
@@ -42,4 +50,6 @@ def add_repo_pages(app: FastAPI) -> None:
     for kind in TYPE_ORDER:
         for module in _MODULES:
             module.routes.add_to(router, kind)
+        for routes in _more_routes:
+            routes.add_to(router, kind)
     add_router(app, router)
