@@ -30,6 +30,15 @@ def author_json(user: User | None, base: str) -> dict[str, Any]:
     return {"author": {"name": user.name, "fullname": user.fullname, "avatarUrl": picture, "type": "user"}}
 
 
+def _author_of(comment: Comment, base: str, known: dict[int, dict[str, Any]] | None) -> dict[str, Any]:
+    if known is None or comment.author_id is None:
+        return author_json(comment.author, base)
+    found = known.get(comment.author_id)
+    if found is None:
+        found = known[comment.author_id] = author_json(comment.author, base)
+    return found
+
+
 def thread_json(thread: Thread, repo: Repo, base: str) -> dict[str, Any]:
     """A thread as it stands in a list."""
     return {
@@ -61,16 +70,22 @@ def comment_json(
     versions: Sequence[CommentVersion] = (),
     *,
     is_formatted: bool = True,
+    authors: dict[int, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The event of a comment; a hidden one without its words."""
+    """The event of a comment; a hidden one without its words.
+
+    `authors` remembers the part about each author, by id, from one comment to the next.
+    """
     if comment.is_hidden:
         raw = html = HIDDEN_TEXT
         versions = ()
     else:
         raw = comment.text
         html = _formatted(comment) if is_formatted else f"<p>{escape(raw)}</p>"
-    author = author_json(comment.author, base)
-    latest = {"raw": raw, "html": html, "updatedAt": to_json(comment.edited_at or comment.created_at)}
+    author = _author_of(comment, base, authors)
+    created_at = to_json(comment.created_at)
+    updated_at = to_json(comment.edited_at) if comment.edited_at else created_at
+    latest = {"raw": raw, "html": html, "updatedAt": updated_at}
     history = [
         {"raw": version.text, "html": "", "updatedAt": to_json(version.created_at), **author}
         for version in versions
@@ -78,7 +93,7 @@ def comment_json(
     return {
         "id": comment.public_id,
         "type": "comment",
-        "createdAt": to_json(comment.created_at),
+        "createdAt": created_at,
         **author,
         "data": {
             "edited": comment.edit_count > 0,
@@ -118,6 +133,7 @@ def entries_json(
 ) -> list[dict[str, Any]]:
     """The whole story of a thread, in order."""
     found = []
+    authors: dict[int, dict[str, Any]] = {}
     formatted = 0
     for entry in entries:
         if isinstance(entry, ThreadEvent):
@@ -125,5 +141,6 @@ def entries_json(
             continue
         formatted += 1
         is_formatted = formatted <= MAX_FORMATTED
-        found.append(comment_json(entry, base, versions.get(entry.id, ()), is_formatted=is_formatted))
+        earlier = versions.get(entry.id, ())
+        found.append(comment_json(entry, base, earlier, is_formatted=is_formatted, authors=authors))
     return found
