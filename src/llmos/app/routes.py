@@ -11,6 +11,10 @@ from llmos.features.auth.pages import add_account_pages
 from llmos.features.buckets.pages import add_bucket_pages
 from llmos.features.collections.pages import add_collection_pages
 from llmos.features.discovery.pages import add_discovery_pages, add_people_pages
+from llmos.features.discussions.forum_pages import add_forum_pages
+from llmos.features.discussions.pages import add_discussion_pages
+from llmos.features.moderation.forum_trust import fill_forum_trust
+from llmos.features.moderation.pages import add_moderation_pages
 from llmos.features.notifications.pages import add_notification_pages
 from llmos.features.repos.pages.router import add_repo_pages
 from llmos.features.rights.pages import add_rights_pages
@@ -38,7 +42,11 @@ def add_routes(app: FastAPI) -> None:
     add_last_hub_routes(app)
     add_bucket_pages(app)
     add_collection_pages(app)
+    fill_forum_trust()
+    add_forum_pages(app)
     add_rights_pages(app)
     add_discovery_pages(app)
+    add_moderation_pages(app)
+    add_discussion_pages()
     add_repo_pages(app)
     add_people_pages(app)

@@ -46,7 +46,8 @@ def line_part(git_repo: pygit2.Repository | None, comment: Comment, href: str) -
     last = comment.line or 1
     first = comment.start_line or last
     shown: list[tuple[int, str]] = []
-    if git_repo is not None:
+    # An answer stands below what it answers: the lines need not be shown again.
+    if git_repo is not None and comment.reply_to_id is None:
         lines = read_lines(git_repo, comment.oid, comment.path)
         start = max(1, first if first < last else last - LINES_ABOVE + 1, last - 20)
         shown = [(number, lines[number - 1]) for number in range(start, last + 1) if number <= len(lines)]

@@ -68,14 +68,17 @@ def _render(
         **spot.shell(locale),
         "head": thread_head(db, actor, spot, locale),
         "state": state,
-        "files": [_file(side, *kept.get(side.path, ("", ""))) for side in sides],
+        "files": [_file(side, state.base_name, *kept.get(side.path, ("", ""))) for side in sides],
         "error": refusal.message if refusal else "",
     }
     status = refusal.status if refusal else 200
     return render_page(request, actor, "discussions/conflicts.html", context, status=status)
 
 
-def _file(side: ConflictSides, take: str, text: str) -> dict[str, Any]:
+def _file(side: ConflictSides, base_name: str, take: str, text: str) -> dict[str, Any]:
+    # Both ends of a conflict carry the file's name: whose they are says more.
+    merged = (side.merged or "").replace(f"<<<<<<< {side.path}\n", "<<<<<<< this pull request\n")
+    merged = merged.replace(f">>>>>>> {side.path}\n", f">>>>>>> {base_name}\n")
     return {
         "path": side.path,
         "pull": side.pull,
@@ -85,7 +88,7 @@ def _file(side: ConflictSides, take: str, text: str) -> dict[str, Any]:
         "is_in_pull": side.is_in_pull,
         "is_in_base": side.is_in_base,
         "take": take or ("text" if side.is_text else ""),
-        "text": text or side.merged or "",
+        "text": text or merged,
     }
 
 
