@@ -156,15 +156,21 @@ def seed_discussions(town: Community) -> None:
         "ada", licence, "Yes, that is what they are for. Name the model, and go.", "❤️", "🎉"
     )
     town.accept("grace", licence, answer)
-    closed = town.discussion("grace", "config.json lacks `rope_theta`", "vLLM warns about it.")
+    closed = town.discussion("grace", "config.json lacks rope_theta", "vLLM warns about it.")
     town.comment("ada", closed, "Thank you! Added in the last commit.", "👍")
     with town.rt.database.writing() as db:
         set_status(db, town.actor(db, "ada"), db.get_one(Thread, closed), "closed")
     town.discussion("grace", "中文标点被切成两个词元", "`，` 和 `。` 各占两个词元，是词表太小吗？ @ada")
-    spam = town.discussion("grace", "Cheap watches", SPAM)
+    spam = town.comment("grace", licence, SPAM)
     with town.rt.database.writing() as db:
         ada = town.actor(db, "ada")
-        file_flag(db, ada, access_subject(db, ada, "thread", str(spam)), "spam", "Nothing about the model.")
+        file_flag(
+            db,
+            ada,
+            access_subject(db, ada, "comment", db.get_one(Comment, spam).public_id),
+            "spam",
+            "Nothing about the model.",
+        )
 
 
 def seed_pull(town: Community, world: World) -> None:

@@ -15,6 +15,7 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import redirect_to_login, render_page, request_locale
 from llmos.features.discovery.feed import follows_anybody, list_feed, suggest_to_follow
 from llmos.features.discovery.hrefs import thread_href
+from llmos.features.discussions.forum_lists import list_latest_topics
 from llmos.features.discussions.models import Thread
 from llmos.features.repos.models import Repo
 from llmos.features.repos.page_selections import (
@@ -58,10 +59,24 @@ def home_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "mine": to_cards(mine, locale, texts),
         "recent": to_cards(recent, locale, texts),
         "shelves": [_shelf(kind, rows, texts, locale) for kind, rows in shelves.items() if rows],
+        "topics": [_topic(thread, locale) for thread in list_latest_topics(db, limit=5)],
         "connect": connect_snippets(base_url(request, rt.settings)),
         **_around(db, actor),
     }
     return render_page(request, actor, "discovery/home.html", context)
+
+
+def _topic(thread: Thread, locale: Locale) -> dict[str, Any]:
+    category = thread.category
+    return {
+        "title": thread.title,
+        "href": thread_href(thread, None),
+        "where": (category.name_zh if locale == "zh" else category.name_en) if category else "",
+        "author": thread.last_author.name if thread.last_author else "",
+        "icon": "circle-check" if thread.answer_id else "message-circle",
+        "comment_count": max(thread.comment_count - 1, 0),
+        "at": thread.last_activity_at,
+    }
 
 
 def _around(db: Session, actor: Actor) -> dict[str, Any]:
