@@ -42,6 +42,10 @@ class Databases:
             return {}
         return {"database_url": self._url(self._create(f' TEMPLATE "{self._template_name}"'))}
 
+    def empty(self) -> dict[str, str]:
+        """The settings that name a database without any table; on SQLite it comes with the home folder."""
+        return {"database_url": self._url(self._create(""))} if self._admin_url else {}
+
     def _create(self, how: str) -> str:
         name = f"llmos_test_{uuid.uuid4().hex[:12]}"
         _admin(self._admin_url or "", f'CREATE DATABASE "{name}"{how}')

@@ -12,21 +12,22 @@ import json
 import os
 import secrets
 import shutil
-import sqlite3
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from llmos import __version__
 from llmos.app.copying import copy_git_root, copy_tree
+from llmos.app.dump import check_free, dump_rows, load_rows
 from llmos.core import clock
-from llmos.core.errors import BadRequest, LlmosError
+from llmos.core.errors import BadRequest
 from llmos.infra.blobs.durable import fsync_dir
 from llmos.infra.blobs.store import open_store
+from llmos.infra.db.engine import Database
 from llmos.infra.runtime import Runtime
 from llmos.infra.settings import Settings
 
 MANIFEST = "backup.json"
+ROWS = "rows.jsonl.gz"
 Say = Callable[[str], None]
 
 
@@ -41,7 +42,7 @@ def backup(rt: Runtime, target: Path, say: Say, *, with_objects: bool = True) ->
     manifest_path = target / MANIFEST
     manifest_path.unlink(missing_ok=True)
     say("database")
-    _dump_database(rt, target)
+    row_count = dump_rows(rt.database, target / ROWS)
     say("repositories")
     repo_count = copy_git_root(rt.settings.git_root, target / "git")
     object_count = object_bytes = 0
@@ -53,6 +54,7 @@ def backup(rt: Runtime, target: Path, say: Say, *, with_objects: bool = True) ->
         "version": __version__,
         "made_at": clock.to_json(clock.now()),
         "database": "sqlite" if rt.database.is_sqlite else "postgresql",
+        "rows": row_count,
         "git_files": repo_count,
         "objects_copied": object_count,
         "objects_copied_bytes": object_bytes,
@@ -64,7 +66,9 @@ def backup(rt: Runtime, target: Path, say: Say, *, with_objects: bool = True) ->
 
 
 def restore(settings: Settings, source: Path, say: Say, *, force: bool = False) -> dict[str, object]:
-    """Fill an empty `LLMOS_HOME` from a backup; BadRequest when it is not empty or not a backup.
+    """Fill an empty `LLMOS_HOME` and database from a backup; BadRequest when one is not empty, or it is none.
+
+    The database may be of the other kind: that is how an instance moves from SQLite to PostgreSQL.
 
     The Xet address gets a new epoch, so that clients drop caches that name chunks this copy may
     not have.
@@ -77,49 +81,19 @@ def restore(settings: Settings, source: Path, say: Say, *, force: bool = False) 
     if home.exists() and any(home.iterdir()) and not force:
         raise BadRequest(f"{home} is not empty: name an empty LLMOS_HOME, or add --force.")
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = Database(settings.database)
+    if not force:
+        check_free(database)
     say("objects")
     _load_objects(settings, source / "objects")
     say("repositories")
     copy_tree(source / "git", settings.git_root, overwrite=True)
     copy_tree(source / "secrets", home / "secrets", overwrite=True)
     say("database")
-    _load_database(settings, source)
+    load_rows(database, source / ROWS)
+    database.dispose()
     (home / "cas_epoch").write_text(secrets.token_hex(4))
     return manifest
-
-
-def _dump_database(rt: Runtime, target: Path) -> None:
-    if rt.database.is_sqlite:
-        part = target / "llmos.db.part"
-        part.unlink(missing_ok=True)
-        with sqlite3.connect(rt.settings.home / "llmos.db") as live, sqlite3.connect(part) as copy:
-            live.backup(copy, pages=4096, sleep=0.01)
-        copy.close()
-        part.replace(target / "llmos.db")
-        return
-    url = rt.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    _run(["pg_dump", "--format=custom", f"--file={target / 'llmos.pgdump'}", f"--dbname={url}"])
-
-
-def _load_database(settings: Settings, source: Path) -> None:
-    if (source / "llmos.db").exists():
-        if not settings.database.startswith("sqlite"):
-            raise BadRequest("This backup holds an SQLite database: unset LLMOS_DATABASE_URL first.")
-        for ending in ("", "-wal", "-shm"):
-            Path(f"{settings.home / 'llmos.db'}{ending}").unlink(missing_ok=True)
-        shutil.copy2(source / "llmos.db", settings.home / "llmos.db")
-        return
-    url = settings.database.replace("postgresql+psycopg", "postgresql")
-    _run(
-        [
-            "pg_restore",
-            "--clean",
-            "--if-exists",
-            "--no-owner",
-            f"--dbname={url}",
-            str(source / "llmos.pgdump"),
-        ]
-    )
 
 
 def _load_objects(settings: Settings, source: Path) -> None:
@@ -136,15 +110,6 @@ def _load_objects(settings: Settings, source: Path) -> None:
         aside = settings.tmp_root / f"restore-{secrets.token_hex(8)}"
         shutil.copyfile(path, aside)
         store.put_file(key, aside)
-
-
-def _run(command: list[str]) -> None:
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise LlmosError(f"{command[0]} is not installed: install postgresql-client.") from error
-    except subprocess.CalledProcessError as error:
-        raise LlmosError(f"{command[0]} failed: {error.stderr.strip()[-500:]}") from error
 
 
 def _copy_objects(rt: Runtime, target: Path) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def ensure_schema(rt: Runtime) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PG_LOCK})
         if _current_revision(connection) != SCHEMA_REVISION:
-            _migrate(connection)
+            migrate(connection)
     from llmos.features.discussions.categories import ensure_categories
 
     ensure_categories(rt)
@@ -69,7 +69,8 @@ def _current_revision(connection: Connection) -> str | None:
     return revision
 
 
-def _migrate(connection: Connection) -> None:
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Bring the database to a revision. Raises LlmosError when one that this version does not know is met."""
     # It tells of every plugin it sets up while it loads; only its warnings are news to an operator.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # Imported here: it takes longer to load than all other starts take altogether.
@@ -78,13 +79,12 @@ def _migrate(connection: Connection) -> None:
     from alembic.script import ScriptDirectory
 
     known = {revision.revision for revision in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-    current = _current_revision(connection)
-    if current is not None and current not in known:
+    if not {_current_revision(connection), revision} <= {None, "head", *known}:
         raise LlmosError(
             "This database was made by a newer version of LLMOS: upgrade the program, or restore a backup."
         )
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
     create_fts_table(connection)

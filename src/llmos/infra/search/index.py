@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, column, delete, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, column, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from llmos.infra.search.tables import SearchDocument, SearchPost, Shelf
@@ -22,6 +22,7 @@ _TITLE_FIRST = 10**15
 _TITLE_MARK = "ttl"
 
 AnyShelf = type[SearchDocument] | type[SearchPost]
+SHELVES: tuple[AnyShelf, ...] = (SearchDocument, SearchPost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class Hit:
     score: float
 
 
-def _is_sqlite(db: Session) -> bool:
-    return db.get_bind().dialect.name == "sqlite"
+def _is_sqlite(db: Session | Connection) -> bool:
+    return (db if isinstance(db, Connection) else db.get_bind()).dialect.name == "sqlite"
 
 
 def index_document(
@@ -56,21 +57,53 @@ def index_document(
     document.kind, document.title, document.group_id = kind, title[:300], group_id
     db.flush()
     words = {"id": document.id, "title": " ".join(index_words(title)), "body": " ".join(index_words(body))}
+    store_words(db, shelf, [words])
+
+
+def store_words(db: Session | Connection, shelf: AnyShelf, rows: Sequence[dict[str, Any]]) -> None:
+    """Put the words of documents that stand on the shelf into its index; `rows` have id, title and body."""
     table = shelf.words_table
     if _is_sqlite(db):
         if shelf is SearchPost:
-            words["body"] = f"{words['title']} {words['body']}"
-            words["title"] = " ".join(_TITLE_MARK + word for word in index_words(title))
-        db.execute(text(f"DELETE FROM {table} WHERE rowid = :id"), words)
-        db.execute(text(f"INSERT INTO {table}(rowid, title, body) VALUES (:id, :title, :body)"), words)
+            rows = [_with_marks(row) for row in rows]
+        db.execute(text(f"DELETE FROM {table} WHERE rowid = :id"), rows)
+        db.execute(text(f"INSERT INTO {table}(rowid, title, body) VALUES (:id, :title, :body)"), rows)
         return
     db.execute(
         text(
             f"UPDATE {shelf.__tablename__} SET vector = setweight(to_tsvector('simple', :title), 'A') || "
             "setweight(to_tsvector('simple', :body), 'D') WHERE id = :id"
         ),
-        words,
+        rows,
     )
+
+
+def _with_marks(row: dict[str, Any]) -> dict[str, Any]:
+    marked = " ".join(_TITLE_MARK + word for word in row["title"].split())
+    return {"id": row["id"], "title": marked, "body": f"{row['title']} {row['body']}"}
+
+
+def read_words(connection: Connection, shelf: AnyShelf) -> Iterator[dict[str, Any]]:
+    """What `store_words` was given; of PostgreSQL in a similar order, each word where it stood first."""
+    if _is_sqlite(connection):
+        rows = connection.execute(text(f"SELECT rowid AS id, title, body FROM {shelf.words_table}"))
+        for row in rows.mappings():
+            yield _without_marks(dict(row)) if shelf is SearchPost else dict(row)
+        return
+    one = (
+        "coalesce((SELECT string_agg(lexeme, ' ' ORDER BY positions[1]) FROM unnest(vector) "
+        "WHERE weights[1] {} 'A'), '')"
+    )
+    statement = (
+        f"SELECT id, {one.format('=')} AS title, {one.format('<>')} AS body FROM {shelf.__tablename__}"
+    )
+    yield from (dict(row) for row in connection.execute(text(statement)).mappings())
+
+
+def _without_marks(row: dict[str, Any]) -> dict[str, Any]:
+    words = [word.removeprefix(_TITLE_MARK) for word in row["title"].split()]
+    body = row["body"].split(" ")[len(words) :] if words else [row["body"].removeprefix(" ")]
+    return {"id": row["id"], "title": " ".join(words), "body": " ".join(body)}
 
 
 def remove_document(db: Session, doc_key: str, *, shelf: AnyShelf = SearchDocument) -> None:
