@@ -110,7 +110,6 @@ def s3_instance(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
 def presigning(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """An instance that sends clients to the bucket for downloads."""
     home = tmp_path_factory.mktemp("presigning") / "home"
-    with instance_on(
-        s3, home, "signed", storage_presign="true", lfs_multipart_above_bytes="6000000"
-    ) as server:
+    parts = {"lfs_multipart_above_bytes": "6000000", "lfs_part_bytes": str(5 * 1024 * 1024)}
+    with instance_on(s3, home, "signed", storage_presign="true", **parts) as server:
         yield server

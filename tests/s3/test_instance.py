@@ -122,6 +122,42 @@ def test_downloads_go_straight_to_the_bucket(s3: S3, presigning: LiveServer, tmp
     assert run_python(_DOWNLOAD, env, repo, "weights.bin") == result["sha256"]
 
 
+def test_parts_come_in_any_order_and_lie_in_the_bucket_as_one(s3: S3, presigning: LiveServer) -> None:
+    _create(presigning, "in-parts")
+    data = noise(12 * MIB + 5, seed=21)
+    oid = hashlib.sha256(data).hexdigest()
+    with httpx.Client(base_url=presigning.url, auth=("ada", presigning.tokens["ada"])) as http:
+        asked = {
+            "operation": "upload",
+            "transfers": ["multipart"],
+            "objects": [{"oid": oid, "size": len(data)}],
+        }
+        batch = http.post("/ada/in-parts.git/info/lfs/objects/batch", json=asked).json()
+        upload = batch["objects"][0]["actions"]["upload"]
+        size = int(upload["header"].pop("chunk_size"))
+        links = {int(number): link for number, link in upload["header"].items() if number.isdecimal()}
+        assert (batch["transfer"], size, sorted(links)) == ("multipart", 5 * MIB, [1, 2, 3])
+
+        def put(number: int, content: bytes) -> dict[str, object]:
+            answer = httpx.put(links[number], content=content)
+            assert answer.status_code == 200, answer.text
+            return {"partNumber": number, "etag": answer.headers["etag"]}
+
+        cut = {number: data[(number - 1) * size : number * size] for number in links}
+        put(2, bytes(size))  # sent wrongly at first
+        parts = [put(number, cut[number]) for number in (3, 1)]
+        early = httpx.post(upload["href"], json={"oid": oid, "parts": parts})
+        assert (early.status_code, "part 2" in early.text) == (400, True), early.text
+        parts.append(put(2, cut[2]))
+        assert not [key for key in s3.keys("signed/lfs/") if oid in key]
+        for _ in range(2):  # a client that missed the answer asks again
+            httpx.post(upload["href"], json={"oid": oid, "parts": parts}).raise_for_status()
+        assert [key for key in s3.keys("signed/lfs/") if oid in key]
+        again = http.post("/ada/in-parts.git/info/lfs/objects/batch", json=asked | {"operation": "download"})
+        link = again.json()["objects"][0]["actions"]["download"]
+        assert httpx.get(link["href"], headers=link.get("header"), follow_redirects=True).content == data
+
+
 def test_the_client_puts_chunks_straight_into_the_bucket(
     s3: S3, presigning: LiveServer, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select, update
 
@@ -214,6 +215,27 @@ def test_damaged_object_goes_into_quarantine(server: LiveServer, plain: tuple[st
     status, _, body = get(server, f"/{repo_id}/resolve/main/model.bin", "ada")
     assert status == 404
     assert b"quarantine" in body
+
+
+def test_no_answer_speaks_for_chunks_in_quarantine(server: LiveServer, plain: tuple[str, bytes]) -> None:
+    repo_id, data = plain
+    oid = sha256(data)
+    convert(server)
+    convert(server, lfs_to_xet_undo_days=0)
+    assert state_of(server, oid) == ("retired", False)
+    path, ada = f"/{repo_id}/resolve/main/model.bin", {"authorization": f"Bearer {server.tokens['ada']}"}
+    with opened(server) as rt, rt.database.reading() as db:
+        file = db.scalars(select(XetFile).where(XetFile.sha256 == oid)).one()
+        xorb = db.get_one(XetXorb, xorbs_of(unpack_terms(file.terms))[0])
+        stored = server.home / "objects" / xorb_key(xorb.xorb_hash, xorb.layout)
+        content = bytearray(stored.read_bytes())
+        content[len(content) // 2] ^= 1
+        stored.write_bytes(content)
+        assert scrub(rt, every=NOW).damaged == [xorb.xorb_hash]
+    for method in ("HEAD", "GET"):
+        answer = httpx.request(method, server.url + path, headers=ada)
+        assert answer.status_code == 403, method
+        assert "damaged" in answer.headers["x-error-message"], method
 
 
 def test_damaged_chunks_keep_the_plain_object(server: LiveServer, plain: tuple[str, bytes]) -> None:

@@ -13,6 +13,7 @@ from llmos.core.repo_types import RepoType
 from llmos.features.repos.models import Repo
 from llmos.infra.runtime import Runtime
 
+from ..cards.test_weight_headers import KEYS, TENSORS, gguf
 from .conftest import Put, Visitors
 
 MakeRepo = Callable[..., Repo]
@@ -73,6 +74,20 @@ def test_lists_filter_count_and_clear(visitors: Visitors, tiny: Repo, make_repo:
     assert "Text generation" in one
     assert 'href="/ada/tiny-llm"' in visitors.get("/models?language=zh").text
     assert "Nothing fits" in visitors.get("/models?task=translation&language=zh").text
+
+
+def test_gguf_files_tell_what_is_in_them(visitors: Visitors, make_repo: MakeRepo, put: Put) -> None:
+    repo = make_repo("tiny-gguf")
+    data = gguf(KEYS, TENSORS) + bytes(64)
+    put(repo, {"README.md": CARD, "tiny.gguf": data, "cut.gguf": data[:90]})
+    shown = visitors.get("/ada/tiny-gguf/blob/main/tiny.gguf").text
+    for word in ("llama", "2048", "Q4_K_M", "general.name", "llama.rope.freq_base", "6,464"):
+        assert word in shown, word
+    assert "你好" not in shown  # lists of tokens are not
+    assert "header ends" in visitors.get("/ada/tiny-gguf/blob/main/cut.gguf").text
+    page = visitors.get("/ada/tiny-gguf").text
+    assert "Q4_K_M" in page
+    assert "llama-server" in page or "llama-cli" in page
 
 
 def test_lists_search_in_chinese(visitors: Visitors, make_repo: MakeRepo, put: Put) -> None:
