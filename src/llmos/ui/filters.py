@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from datetime import date as Day
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -63,10 +64,7 @@ class LocaleFilters:
 
     def number(self, value: float) -> str:
         """`1.2k`, `3.4M` (`1.2万` in Chinese); exact below a thousand."""
-        if abs(value) < 1000:
-            return format_decimal(value, locale=self.babel_locale)
-        short = format_compact_decimal(value, locale=self.babel_locale, fraction_digits=1)
-        return short.replace("K", "k") if self.locale == "en" else short
+        return _number(value, self.locale)
 
     def exact(self, value: float) -> str:
         """`12,345,678`."""
@@ -83,20 +81,17 @@ class LocaleFilters:
 
     def relative(self, at: datetime) -> str:
         """`3 days ago`, `3 天前`: the words of CLDR, as browsers have them."""
-        words = format_timedelta(
-            at - now(), granularity="second", threshold=1, add_direction=True, locale=self.babel_locale
-        )
-        return _BETWEEN_SCRIPTS.sub(" ", words)
+        seconds = int((at - now()).total_seconds())
+        # Whole minutes beyond an hour: lists of many times then share their words.
+        return _relative(seconds if abs(seconds) < 3600 else int(seconds / 60) * 60, self.locale)
 
     def ago(self, at: datetime | None) -> Markup:
         """`relative` inside `<time>` with the full date as title; empty for None."""
         if at is None:
             return Markup("")
         at = at.astimezone(UTC)
-        title = format_datetime(at, "medium", locale=self.babel_locale) + " UTC"
-        return Markup('<time datetime="{}" title="{}" data-relative>{}</time>').format(
-            at.strftime("%Y-%m-%dT%H:%M:%SZ"), title, self.relative(at)
-        )
+        # Nothing here needs escaping: digits, and words of CLDR.
+        return Markup(f"{_time_start(at.replace(microsecond=0), self.locale)}{self.relative(at)}</time>")
 
     def as_dict(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -114,9 +109,47 @@ class LocaleFilters:
         }
 
 
+# Babel looks its patterns up anew at every call; a page shows a hundred times and counts.
+@lru_cache(maxsize=4096)
+def _number(value: float, locale: Locale) -> str:
+    if abs(value) < 1000:
+        return format_decimal(value, locale=BABEL_LOCALES[locale])
+    short = format_compact_decimal(value, locale=BABEL_LOCALES[locale], fraction_digits=1)
+    return short.replace("K", "k") if locale == "en" else short
+
+
+@lru_cache(maxsize=4096)
+def _relative(seconds: int, locale: Locale) -> str:
+    words = format_timedelta(
+        timedelta(seconds=seconds),
+        granularity="second",
+        threshold=1,
+        add_direction=True,
+        locale=BABEL_LOCALES[locale],
+    )
+    return _BETWEEN_SCRIPTS.sub(" ", words)
+
+
+@lru_cache(maxsize=4096)
+def _time_start(at: datetime, locale: Locale) -> str:
+    title = format_datetime(at, "medium", locale=BABEL_LOCALES[locale])
+    return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}" title="{title} UTC" data-relative>'
+
+
 def icon_markup(url: str, name: str, size: int, label: str) -> Markup:
     """An icon of the sprite at `url`; with `label` it speaks, without it is decoration."""
-    access = Markup('role="img" aria-label="{}"').format(label) if label else 'aria-hidden="true"'
+    if not label:
+        return _plain_icon(url, name, size)
+    access = Markup('role="img" aria-label="{}"').format(label)
+    return _icon(url, name, size, access)
+
+
+@lru_cache(maxsize=1024)
+def _plain_icon(url: str, name: str, size: int) -> Markup:
+    return _icon(url, name, size, Markup('aria-hidden="true"'))
+
+
+def _icon(url: str, name: str, size: int, access: Markup) -> Markup:
     return Markup(
         '<svg class="icon" width="{0}" height="{0}" {1} focusable="false"><use href="{2}#{3}"></use></svg>'
-    ).format(size, Markup(access), escape(url), name)
+    ).format(size, access, escape(url), name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,6 +12,10 @@ from llmos.core.names import name_key
 from llmos.features.accounts.models import Namespace
 from llmos.ui.filters import path_segment
 from llmos.ui.markdown import References, Rendered, find_mentions, render_markdown
+
+# The same comments are read again and again; longer texts are rare and would fill the memory.
+_MAX_KEPT = 1000
+_MAX_KEPT_CHARS = 8000
 
 
 def text_references(db: Session, texts: Iterable[str], context: str = "") -> References:
@@ -24,7 +29,10 @@ def text_references(db: Session, texts: Iterable[str], context: str = "") -> Ref
     if keys:
         found = db.scalars(select(Namespace.name).where(Namespace.name_key.in_(sorted(keys))))
         people = {name.lower(): f"/{path_segment(name)}" for name in found}
+    return _references(people, context)
 
+
+def _references(people: Mapping[str, str], context: str) -> References:
     def thread_href(repo: str | None, number: int) -> str | None:
         if repo is not None:
             return f"/{repo}/discussions/{number}"
@@ -36,13 +44,24 @@ def text_references(db: Session, texts: Iterable[str], context: str = "") -> Ref
 def render_text(
     db: Session, text: str, context: str = "", *, scope: str = "", references: References | None = None
 ) -> Rendered:
-    """One text as a comment of `context`; a page with many passes the `references` of all of them,
-    and for each the id of the comment as `scope`."""
+    """One text as a comment of `context`; a page with many passes the `references` of all of them
+    (made by `text_references` for the same `context`), and for each the id of the comment as `scope`.
+    """
+    people = references.people if references else text_references(db, [text], context).people
+    named = tuple(sorted(people.items())) if "@" in text else ()
+    render = _render_kept if len(text) <= _MAX_KEPT_CHARS else _render
+    return render(text, context, scope, named)
+
+
+def _render(text: str, context: str, scope: str, people: tuple[tuple[str, str], ...]) -> Rendered:
     return render_markdown(
         text,
         base_url_for_links=f"{context}/blob/main/" if context else "",
         image_base=f"{context}/resolve/main/" if context else "",
         heading_ids=False,
-        references=references or text_references(db, [text], context),
+        references=_references(dict(people), context),
         scope=scope,
     )
+
+
+_render_kept = lru_cache(maxsize=_MAX_KEPT)(_render)

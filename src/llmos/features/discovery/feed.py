@@ -49,7 +49,9 @@ def list_feed(db: Session, actor: Actor, *, limit: int = 20, cursor: str | None 
         .outerjoin(Repo, Repo.id == FeedEntry.repo_id)
         .outerjoin(Thread, Thread.id == FeedEntry.thread_id)
         .where(
-            or_(FeedEntry.actor_id.in_(followed), FeedEntry.namespace_id.in_(followed)),
+            # A sum uses no index: reading from the newest on finds a page sooner than sorting
+            # all that ever happened around everybody followed.
+            or_((FeedEntry.actor_id + 0).in_(followed), (FeedEntry.namespace_id + 0).in_(followed)),
             or_(FeedEntry.actor_id.is_(None), FeedEntry.actor_id != user_id),
             or_(FeedEntry.repo_id.is_(None), visible_to(actor)),
             or_(FeedEntry.thread_id.is_(None), Thread.hidden_at.is_(None)),

@@ -15,19 +15,21 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, aliased
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from llmos.features.accounts.models import Namespace
 from llmos.features.discussions.models import Thread
 from llmos.features.notifications.models import Notification
 from llmos.features.notifications.queries import count_unread, count_unread_of
-from llmos.features.notifications.wording import sentence, title_of
+from llmos.features.notifications.wording import sentence_of
+from llmos.features.repos.models import Repo
 from llmos.infra.i18n import Locale
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import run_read
@@ -43,6 +45,19 @@ MAX_CONNECTIONS = 2000
 # On a server database ids of later transactions may become visible first.
 OVERLAP = 50
 _MAX_WAITING = 50
+_MAX_ROWS = 4000
+
+
+class Told(NamedTuple):
+    """What a page says of one notification."""
+
+    id: int
+    user_id: int
+    kind: str
+    reason: str
+    actor_name: str | None
+    title: str
+    href: str
 
 
 class Listener:
@@ -144,25 +159,36 @@ class LiveNews:
         seen: deque[int] = deque(maxlen=OVERLAP * 4)
         while self._listeners:
             try:
-                known = await self._look(known, seen)
+                known, is_all = await self._look(known, seen)
             except SQLAlchemyError:
+                is_all = True
                 log.warning("live news: the database does not answer", exc_info=True)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S if is_all else 0)
 
-    async def _look(self, known: int | None, seen: deque[int]) -> int:
+    async def _look(self, known: int | None, seen: deque[int]) -> tuple[int, bool]:
+        """Tell what is new after `known`: the newest id told, and whether that was all."""
         newest = await run_read(self._rt, _newest)
         if known is None:
             seen.extend(range(max(newest - OVERLAP, 0), newest + 1))
-            return newest
+            return newest, True
         if newest == known:
-            return known
+            return known, True
         people = list(self._listeners)
         rows, unread = await run_read(self._rt, lambda db: _news(db, known - OVERLAP, people, set(seen)))
+        seen.extend(row.id for row in rows)
+        self._hand_out(rows, unread)
+        is_all = len(rows) < _MAX_ROWS
+        return (newest if is_all else rows[-1].id), is_all
+
+    def _hand_out(self, rows: Sequence[Told], unread: dict[int, int]) -> None:
+        """One message for each page, however much there is to tell."""
+        lines = Lines()
+        own: dict[int, list[Told]] = {}
         for row in rows:
-            seen.append(row.id)
-            for listener in self._listeners.get(row.user_id, ()):
-                listener.put(event("news", _line(row, listener.locale) | {"unread": unread[row.user_id]}))
-        return newest
+            own.setdefault(row.user_id, []).append(row)
+        for user_id, told in own.items():
+            for listener in self._listeners.get(user_id, ()):
+                listener.put(b"".join(lines.event(row, listener.locale, unread[user_id]) for row in told))
 
 
 def _newest(db: Session) -> int:
@@ -171,26 +197,46 @@ def _newest(db: Session) -> int:
 
 def _news(
     db: Session, after_id: int, people: Sequence[int], seen: set[int]
-) -> tuple[list[Notification], dict[int, int]]:
+) -> tuple[list[Told], dict[int, int]]:
+    """The oldest _MAX_ROWS that are new, and how much each of their readers has not read."""
+    actor, owner = aliased(Namespace), aliased(Namespace)
     statement = (
-        select(Notification)
-        .options(
-            joinedload(Notification.actor),
-            joinedload(Notification.repo),
-            joinedload(Notification.thread).lazyload(Thread.author),
+        select(
+            Notification.id,
+            Notification.user_id,
+            Notification.kind,
+            Notification.reason,
+            actor.name,
+            func.coalesce(Thread.title, owner.name + "/" + Repo.name, Notification.title),
+            Notification.href,
         )
+        .outerjoin(actor, actor.id == Notification.actor_id)
+        .outerjoin(Thread, Thread.id == Notification.thread_id)
+        .outerjoin(Repo, Repo.id == Notification.repo_id)
+        .outerjoin(owner, owner.id == Repo.namespace_id)
         .where(Notification.id > after_id, Notification.read_at.is_(None))
         .order_by(Notification.id)
-        .limit(2000)
+        .limit(_MAX_ROWS + OVERLAP)
     )
     if len(people) <= 500:
         statement = statement.where(Notification.user_id.in_(people))
-    rows = [row for row in db.scalars(statement) if row.id not in seen]
+    rows = [Told(*row) for row in db.execute(statement) if row.id not in seen]
     return rows, count_unread_of(db, {row.user_id for row in rows})
 
 
-def _line(row: Notification, locale: Locale) -> dict[str, Any]:
-    return {"text": sentence(row, locale), "title": title_of(row), "href": row.href}
+class Lines:
+    """The events of one look. News of one thing reads the same to everybody but for the number."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], dict[str, Any]] = {}
+
+    def event(self, row: Told, locale: Locale, unread: int) -> bytes:
+        key = (locale, *row[2:])
+        line = self._known.get(key)
+        if line is None:
+            text = sentence_of(row.kind, row.reason, row.actor_name, locale)
+            line = self._known[key] = {"text": text, "title": row.title, "href": row.href}
+        return event("news", line | {"unread": unread})
 
 
 def event(name: str, data: dict[str, Any]) -> bytes:

@@ -61,9 +61,15 @@ ICONS: Final = {
 
 def sentence(notification: Notification, locale: Locale) -> str:
     """`grace mentioned you`: who did what; the title of the thing is not in it."""
-    actor = notification.actor.name if notification.actor else localize(SOMEBODY, locale)
-    is_mention = notification.reason == "mention" and notification.kind.startswith(("opened", "comment"))
-    known = MENTIONED if is_mention else SENTENCES.get(notification.kind, SENTENCES["moderation"])
+    name = notification.actor.name if notification.actor else None
+    return sentence_of(notification.kind, notification.reason, name, locale)
+
+
+def sentence_of(kind: str, reason: str, actor_name: str | None, locale: Locale) -> str:
+    """`sentence` of its parts; no name: somebody."""
+    actor = actor_name or localize(SOMEBODY, locale)
+    is_mention = reason == "mention" and kind.startswith(("opened", "comment"))
+    known = MENTIONED if is_mention else SENTENCES.get(kind, SENTENCES["moderation"])
     return localize(lazy(known.message, actor=actor) if "%(" in known.message else known, locale)
 
 
