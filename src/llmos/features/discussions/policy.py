@@ -34,6 +34,9 @@ screens: list[Callable[[Session, Actor, Place, str, bool], str | None]] = []
 forum_keepers: list[Callable[[Session, Actor, Thread], bool]] = []
 
 
+_RULES = "discussions.rules"
+
+
 def _allows(actor: Actor, repo: Repo | None) -> bool:
     """Whether the credential may write in discussions; `repo` None: of the forum."""
     if repo is None:
@@ -79,13 +82,18 @@ def thread_not_found(num: int) -> NotFound:
 def access_thread(db: Session, actor: Actor, repo: Repo, num: int) -> Thread:
     """The discussion or pull request with this number of a repository the actor may read."""
     statement = (
-        select(Thread)
+        select(Thread, RepoThreadRules)
+        .outerjoin(RepoThreadRules, RepoThreadRules.repo_id == Thread.repo_id)
         .where(Thread.repo_id == repo.id, Thread.num == num)
         .options(joinedload(Thread.pull), joinedload(Thread.repo))
     )
-    thread = db.scalars(statement).unique().one_or_none() if 0 < num < 2**31 else None
-    if thread is None or not can_see(db, actor, thread):
+    row = db.execute(statement).unique().one_or_none() if 0 < num < 2**31 else None
+    if row is None or not can_see(db, actor, row[0]):
         raise thread_not_found(num)
+    thread: Thread = row[0]
+    if row[1] is None:
+        # So that no later question of this session asks for rules nobody made.
+        db.info[_RULES, repo.id] = _default_rules(repo.id)
     return thread
 
 
@@ -139,8 +147,12 @@ def _check_credential(actor: Actor, repo: Repo | None) -> None:
 
 def get_rules(db: Session, repo_id: int) -> RepoThreadRules:
     """The settings of a repository's community tab; the defaults where none were made."""
-    found = db.get(RepoThreadRules, repo_id)
-    return found or RepoThreadRules(
+    known: RepoThreadRules | None = db.info.get((_RULES, repo_id))
+    return known or db.get(RepoThreadRules, repo_id) or _default_rules(repo_id)
+
+
+def _default_rules(repo_id: int) -> RepoThreadRules:
+    return RepoThreadRules(
         repo_id=repo_id, are_discussions_disabled=False, required_approvals=0, required_checks=[]
     )
 

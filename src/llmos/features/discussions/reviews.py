@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -33,6 +33,7 @@ from llmos.infra.i18n import lazy
 APPROVE, REQUEST_CHANGES, COMMENT = "approve", "request_changes", "comment"
 VERDICTS = (APPROVE, REQUEST_CHANGES, COMMENT)
 CHECK_STATES = ("pending", "success", "failure")
+_WRITERS = (Role.WRITE.value, Role.ADMIN.value)
 MAX_APPROVALS = 10
 MAX_CHECKS = 20
 _CHECK_NAME = re.compile(
@@ -120,13 +121,13 @@ def read_gate(db: Session, repo: Repo, thread: Thread, head_oid: str | None) -> 
     The latest verdict of each maintainer counts, never that of the pull request's author.
     """
     rules = get_rules(db, repo.id)
-    latest: dict[int, Review] = {}
-    for review in list_reviews(db, thread):
+    latest: dict[int, tuple[Review, bool]] = {}
+    for review, role in db.execute(_reviews_with_roles(repo, thread)).unique():
+        is_writer = review.author_id == repo.namespace_id or role in _WRITERS
         if review.author_id is not None and review.verdict != COMMENT and review.dismissed_at is None:
-            latest[review.author_id] = review
+            latest[review.author_id] = (review, is_writer)
     latest.pop(thread.author_id or 0, None)
-    writers = _writers_among(db, repo, list(latest)) if latest else set()
-    counted = [review for author_id, review in latest.items() if author_id in writers]
+    counted = [review for review, is_writer in latest.values() if is_writer]
     return MergeGate(
         required_approvals=rules.required_approvals,
         approvals=sum(review.verdict == APPROVE and review.oid == head_oid for review in counted),
@@ -135,14 +136,11 @@ def read_gate(db: Session, repo: Repo, thread: Thread, head_oid: str | None) -> 
     )
 
 
-def _writers_among(db: Session, repo: Repo, user_ids: Sequence[int]) -> set[int]:
-    """Those of the people who write to the repository by their role in its namespace."""
-    statement = select(Membership.user_id).where(
-        Membership.org_id == repo.namespace_id,
-        Membership.user_id.in_(user_ids),
-        Membership.role.in_((Role.WRITE.value, Role.ADMIN.value)),
-    )
-    return {*db.scalars(statement), repo.namespace_id} & set(user_ids)
+def _reviews_with_roles(repo: Repo, thread: Thread) -> Select[Review, str | None]:
+    """Every review, oldest first, with the role its author has in the repository's namespace."""
+    is_member = (Membership.user_id == Review.author_id) & (Membership.org_id == repo.namespace_id)
+    statement = select(Review, Membership.role).outerjoin(Membership, is_member)
+    return statement.where(Review.thread_id == thread.id).order_by(Review.id)
 
 
 def _missing_checks(db: Session, repo: Repo, rules: RepoThreadRules, head_oid: str | None) -> tuple[str, ...]:

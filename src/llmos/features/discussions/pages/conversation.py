@@ -34,7 +34,7 @@ from llmos.features.discussions.pages.thread_parts import (
     thread_items,
 )
 from llmos.features.discussions.pages.window import Window, read_window
-from llmos.features.discussions.policy import check_can_comment
+from llmos.features.discussions.policy import get_rules
 from llmos.features.discussions.pull_state import PullState, read_pull_state
 from llmos.features.discussions.suggestions import find_suggestion
 from llmos.features.repos.pages.routes import RepoRoutes, repo_href
@@ -102,7 +102,7 @@ def render_conversation(
         "has_maths": has_maths(items),
         "box": read_merge_box(db, rt, actor, spot, state) if state is not None else None,
         "people": _people(items),
-        "why_not": _why_not(db, actor, spot),
+        "why_not": _why_not(db, actor, spot, is_keeper=head.can_moderate),
         "how_to_push": _how_to_push(request, rt, actor, spot, state),
         "error": refusal.message if refusal else "",
         "kept": {"text": "", "summary": None, "body": None, **(kept or {})},
@@ -143,14 +143,23 @@ def _people(items: list[Any]) -> list[Person]:
     return list(found.values())[:24]
 
 
-def _why_not(db: Session, actor: Actor, spot: Spot) -> str:
-    """Why a signed-in reader may not answer; empty where they may."""
+def _why_not(db: Session, actor: Actor, spot: Spot, *, is_keeper: bool) -> str:
+    """Why a signed-in reader may not answer; empty where they may, as far as costs no question.
+
+    Who is blocked or screened is told when they send, and keeps the text.
+    """
     if actor.user_id is None:
         return ""
     try:
-        check_can_comment(db, actor, spot.thread)
+        actor.check_not_suspended()
     except Forbidden as refusal:
         return refusal.message
+    if is_keeper:
+        return ""
+    if spot.thread.is_locked:
+        return lazy("This thread is locked: only maintainers may write in it.")
+    if get_rules(db, repo_of(spot).id).are_discussions_disabled:
+        return lazy("Discussions and pull requests are switched off in this repository.")
     return ""
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, func, select
 
 from llmos.features.discussions.models import Thread
 from llmos.features.discussions.pages import (
@@ -39,9 +38,9 @@ def _add(method: str, suffix: str, endpoint: Callable[..., Any]) -> None:
 add_comment_pages(_add, repo_spot)
 
 
-def _count_open(db: Session, repo: Repo) -> int:
+def _count_open(repo: Repo) -> ScalarSelect[int]:
     conditions = (Thread.repo_id == repo.id, Thread.hidden_at.is_(None), Thread.status.in_(STATUSES["open"]))
-    return db.scalar(select(func.count()).select_from(Thread).where(*conditions)) or 0
+    return select(func.count()).select_from(Thread).where(*conditions).scalar_subquery()
 
 
 def add_to_repositories() -> None:

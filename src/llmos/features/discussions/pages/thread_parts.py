@@ -82,6 +82,7 @@ class CommentItem:
     report_href: str | None = None
     unfolded: Rendered | None = None
     line: LinePart | None = None
+    is_blank: bool = False
     kind: Literal["comment"] = "comment"
 
 
@@ -176,7 +177,8 @@ def comment_item(db: Session, reading: Reading, spot: Spot, comment: Comment, lo
     is_author = comment.author_id is not None and comment.author_id == actor.user_id
     is_first = comment.id == thread.first_comment_id
     rendered = None
-    if not comment.is_hidden or is_author or reading.is_keeper:
+    is_blank = not comment.text.strip()
+    if not is_blank and (not comment.is_hidden or is_author or reading.is_keeper):
         rendered = render_text(
             db, comment.text, spot.context, scope=comment.public_id, references=reading.references
         )
@@ -198,6 +200,7 @@ def comment_item(db: Session, reading: Reading, spot: Spot, comment: Comment, lo
         else with_query("/-/report", {"kind": "comment", "key": comment.public_id}),
         unfolded=rendered if comment.is_hidden else None,
         line=line,
+        is_blank=is_blank and not comment.is_hidden,
     )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from sqlalchemy import ScalarSelect, exists, null, select
 from sqlalchemy.orm import Session
 
 from llmos.features.accounts.actor import Actor
-from llmos.features.repos.likes import has_liked
-from llmos.features.repos.models import Repo
+from llmos.features.repos.models import Repo, RepoLike
 from llmos.features.repos.pages.labels import (
     KINDS,
     TYPE_LABELS,
@@ -28,8 +28,8 @@ from llmos.infra.runtime import Runtime
 from llmos.ui.filters import with_query
 from llmos.ui.views import Tab, Tag
 
-# Slot: how many open threads a repository has; the feature that holds them fills it.
-ThreadCounter = Callable[[Session, Repo], int]
+# Slot: how many open threads a repository has, as a part of a query; the feature that holds them fills it.
+ThreadCounter = Callable[[Repo], ScalarSelect[int]]
 _thread_counters: list[ThreadCounter] = []
 MAX_TAGS = 14
 _HIDDEN_TAGS = ("base_model:", "dataset:", "region:", "size_categories:", "task_ids:", "model-index")
@@ -72,6 +72,7 @@ def repo_frame(
 ) -> Frame:
     """The frame of a page; `current` is card, files, community, history, settings or storage."""
     may_admin = can_admin(actor, repo)
+    has_liked, open_threads = _looked_up(db, actor, repo)
     main = default_branch(open_repo(git_path(rt, repo)))
     return Frame(
         id=repo.id,
@@ -88,13 +89,13 @@ def repo_frame(
         is_gated=bool(repo.gated),
         is_disabled=repo.disabled,
         likes=repo.likes,
-        has_liked=has_liked(db, actor, repo),
+        has_liked=has_liked,
         is_signed_in=actor.user_id is not None,
         can_write=can_write(actor, repo),
         can_admin=may_admin,
         main=main,
         tags=repo_tags(repo, locale),
-        tabs=_tabs(repo, main, locale, current, may_admin, can_write(actor, repo), _open_threads(db, repo)),
+        tabs=_tabs(repo, main, locale, current, may_admin, can_write(actor, repo), open_threads),
     )
 
 
@@ -104,8 +105,12 @@ def _feed_href(repo: Repo) -> str | None:
     return f"/-/feeds/{repo.repo_type.value}/{quote(repo.repo_name)}/news.atom"
 
 
-def _open_threads(db: Session, repo: Repo) -> int | None:
-    return _thread_counters[0](db, repo) if _thread_counters else None
+def _looked_up(db: Session, actor: Actor, repo: Repo) -> tuple[bool, int | None]:
+    """Whether the actor likes it, and how many threads are open, with one query."""
+    mine = exists().where(RepoLike.repo_id == repo.id, RepoLike.user_id == (actor.user_id or 0))
+    counter = _thread_counters[0](repo) if _thread_counters else null()
+    row = db.execute(select(mine, counter)).one()
+    return bool(row[0]), row[1]
 
 
 def _tabs(
