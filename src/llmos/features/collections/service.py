@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from llmos.core import clock
 from llmos.core.errors import BadRequest, Conflict, Forbidden
+from llmos.core.plain import is_blank, plain_line
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
 from llmos.features.accounts.policy import access_namespace
@@ -141,8 +142,8 @@ def check_description(text: str) -> str:
 
 
 def _checked(text: str, field: str, minimum: int, maximum: int) -> str:
-    clean = " ".join(text.split())
-    if "\0" in clean or not minimum <= len(clean) <= maximum:
+    clean = plain_line(text)
+    if "\0" in text or not minimum <= len(clean) <= maximum or (minimum and is_blank(clean)):
         raise BadRequest(
             lazy(
                 "%(field)s must have %(minimum)s to %(maximum)s characters.",

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from llmos.core.errors import BadRequest, TooLarge
+from llmos.core.plain import DIRECTION_MARKS, is_blank, plain_line
 from llmos.infra.i18n import lazy
 
 MAX_TEXT_BYTES = 256 * 1024
 MAX_TITLE_CHARS = 250
 MAX_CLOSED_BY_ONE = 20
 _CLOSING = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+#([1-9][0-9]{0,8})\b", re.IGNORECASE)
-# Marks that turn the direction of all text after them: a title must not disguise its list.
-_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
-# Looks like nothing, but is not white space to Python.
-_BLANK = re.compile(r"[\s\u200b-\u200d\u2060\ufeff\u00ad\u3164\u2800]+")
 
 
 def check_text(text: str, field: str = "comment", *, may_be_empty: bool = False) -> str:
@@ -37,7 +33,7 @@ def check_text(text: str, field: str = "comment", *, may_be_empty: bool = False)
             lazy("%(field)s contains characters that are not text: leave them out.", field=field)
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
-    if not may_be_empty and not _BLANK.sub("", text):
+    if not may_be_empty and is_blank(text):
         raise BadRequest(lazy("%(field)s is empty: write something.", field=field))
     return text
 
@@ -46,10 +42,8 @@ def check_title(title: str) -> str:
     """One line without marks that change the direction of writing; BadRequest names the fault."""
     if "\0" in title or any("\ud800" <= char <= "\udfff" for char in title):
         raise BadRequest(lazy("title contains characters that are not text: leave them out."))
-    kept = "".join(char for char in title if char not in _DIRECTION)
-    kept = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in kept)
-    kept = " ".join(kept.split())
-    if not _BLANK.sub("", kept):
+    kept = plain_line(title)
+    if is_blank(kept):
         raise BadRequest(lazy("title is empty: say in a few words what this is about."))
     if len(kept) > MAX_TITLE_CHARS:
         raise BadRequest(
@@ -65,7 +59,7 @@ def check_title(title: str) -> str:
 def shorten_title(summary: str) -> str:
     """A title from the first line of a commit message, whatever its length."""
     line = summary.strip().split("\n", 1)[0]
-    line = "".join(char for char in line if char not in _DIRECTION and not "\ud800" <= char <= "\udfff")
+    line = "".join(char for char in line if char not in DIRECTION_MARKS and not "\ud800" <= char <= "\udfff")
     line = " ".join(line.replace("\0", " ").split()) or "Pull request"
     return line if len(line) <= MAX_TITLE_CHARS else line[: MAX_TITLE_CHARS - 1] + "…"
 

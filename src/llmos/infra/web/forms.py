@@ -9,6 +9,7 @@ from llmos.core.errors import BadRequest, TooLarge
 from llmos.core.text import lazy
 
 KIB = 1024
+_READ_AWAY_BYTES = 4 * 1024 * KIB
 
 
 Value = str | bytes
@@ -65,8 +66,16 @@ async def read_form(request: Request, *, limit_bytes: int = 64 * KIB) -> Form:
 
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit_bytes):
+        if len(declared) <= 18 and int(declared) <= _READ_AWAY_BYTES:
+            # A browser that still sends would see a broken connection instead of the reason.
+            async for _ in request.stream():
+                pass
         raise TooLarge(
-            lazy("The form is too large: at most %(limit_kib)s KiB.", limit_kib=limit_bytes // KIB)
+            lazy(
+                "The form is %(size_kib)s KiB large: at most %(limit_kib)s KiB are accepted.",
+                size_kib=int(declared[:18]) // KIB,
+                limit_kib=limit_bytes // KIB,
+            )
         )
     fields: dict[str, list[Value]] = {}
     limited = Request(request.scope, receive)
