@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,18 @@ from kit.databases import Databases
 from kit.people import add_people
 from kit.server import LiveServer
 from llmos.app.asgi import create_app
-from llmos.infra.runtime import open_runtime
+from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class World:
+    """`usual`: for the placeholders of addresses, values that lead to something."""
+
     ask: RawClient
     tokens: dict[str, str]
+    rt: Runtime
+    usual: dict[str, list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, _databases: Databases) -> It
     with asyncio.Runner() as runner:
         client = RawClient(create_app(runtime=rt), runner)
         make_world(client, tokens["ada"])
-        yield World(client, tokens)
+        usual = make_community(client, tokens)
+        yield World(client, tokens, rt, usual)
     rt.close()
 
 
@@ -66,6 +72,56 @@ def make_world(ask: RawClient, token: str) -> None:
         }
         answer = ask("POST", f"/api/{name}/commit/main", body=commit_body(files), token=token)
         assert answer.status == 200, answer.text
+
+
+def make_community(ask: RawClient, tokens: dict[str, str]) -> dict[str, list[str]]:
+    """A discussion and a pull request in both repositories, a collection, a webhook, a topic."""
+
+    def post(path: str, body: object, who: str = "ada") -> Any:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        answer = ask("POST", path, body=raw, token=tokens[who])
+        assert answer.status == 200, answer.text
+        return answer.json()
+
+    comments = []
+    for name in ("tiny-llm", "notes"):
+        base = f"/api/models/ada/{name}"
+        post(f"{base}/discussions", {"title": "Loss is NaN", "description": "After 100 steps."})
+        made = post(f"{base}/discussions/1/comment", {"comment": "Try a lower rate."})
+        comments.append(made["newMessage"]["id"])
+        post(f"{base}/commit/main?create_pr=1", commit_body({"README.md": "# Better\n"}, "Say more"))
+    collection = post("/api/collections", {"title": "Small ones", "namespace": "ada"})
+    item = {"item": {"type": "model", "id": "ada/tiny-llm"}}
+    filled = post(f"/api/collections/{collection['slug']}/items", item)
+    post("/api/buckets/ada/tiny-llm", {})
+    hook = {"url": "https://example.org/x", "watched": [{"type": "user", "name": "ada"}], "domains": ["repo"]}
+    webhook = post("/api/settings/webhooks", hook)["webhook"]
+    words = b"category=help&title=Which+rate%3F&text=I+tried+two."
+    kind = {"content-type": "application/x-www-form-urlencoded", "origin": "http://testserver"}
+    opened = ask("POST", "/forum/new", headers=kind, body=words, token=tokens["grace"])
+    assert opened.status == 303, opened.text
+    topic = opened.headers["location"].split("/")
+    return {
+        "plural": ["models", "models", "datasets", "spaces"],
+        "namespace": ["ada"] * 5,
+        "ns": ["ada"] * 5,
+        "name": ["tiny-llm", "tiny-llm", "tiny-llm", "notes", "old-name", "words", "ada", "lab"],
+        "rev": ["main"] * 3,
+        "org": ["lab"],
+        "user": ["ada"],
+        "path": ["data", "README.md"],
+        "num": ["1", "2", "1", "2", topic[2], topic[2], "99"],
+        "comment_id": comments,
+        "comment": comments,
+        "slug": [collection["slug"].split("/")[1], topic[3], "help"],
+        "item": [filled["items"][0]["_id"]],
+        "webhook_id": [webhook["id"]],
+        "kind": ["thread", "repo", "models"],
+        "target_id": ["1", "2"],
+        "notification_id": ["1"],
+        "case_id": ["1"],
+        "appeal_id": ["1"],
+    }
 
 
 def commit_body(files: dict[str, str], summary: str = "Write") -> bytes:

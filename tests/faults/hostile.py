@@ -27,7 +27,9 @@ FIELDS = [
     "requestId", "oid", "objects", "operation", "transfers", "hash_algo", "ref", "cursor", "limit",
     "force", "parts", "partNumber", "etag", "sdk", "title", "description", "parentCommit",
     "emptyBranch", "overwrite", "license", "rejectionReason", "client_id", "grant_type", "device_code",
-    "scope", "code", "redirect_uri", "response_type", "state",
+    "scope", "code", "redirect_uri", "response_type", "state", "pullRequest", "baseRef", "comment",
+    "version", "reason", "method", "head", "url", "watched", "domains", "secret", "item", "items", "id",
+    "note", "position", "theme", "namespace", "data", "context", "conclusion", "slug", "exists_ok",
 ]  # fmt: skip
 QUERIES = [
     "limit", "cursor", "search", "author", "filter", "sort", "direction", "expand", "expand[]", "full",
