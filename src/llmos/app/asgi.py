@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Lifespan
 from llmos import __version__
 from llmos.app.faces import render_error
 from llmos.app.heads import HeadAsGet
+from llmos.app.invalid import as_bad_request
 from llmos.app.mending import Mender
 from llmos.app.middleware import RequestEdge, as_refusal
 from llmos.app.routes import add_routes
@@ -128,8 +129,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-    return render_error(request, BadRequest("; ".join(problems) or "The request is malformed."))
+    return render_error(request, as_bad_request(error.errors()))
 
 
 async def _http(request: Request, error: Exception) -> Response:

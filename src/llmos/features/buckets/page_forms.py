@@ -185,7 +185,7 @@ def _change(request: Request, rt: Runtime, db: Any, actor: Actor, form: Form, bu
         set_bucket_visibility(db, actor, bucket, wanted or "private")
         return redirect_page(request, f"{bucket_href(full_name)}/settings", lazy("The visibility is saved."))
     if action != "delete":
-        raise BadRequest("action must be rename, visibility or delete.")
+        raise BadRequest(lazy("action must be rename, visibility or delete."))
     if form.text("confirm") != full_name:
         raise BadRequest(lazy("Type %(name)s exactly, to show that you mean it.", name=full_name))
     delete_bucket(db, actor, bucket)

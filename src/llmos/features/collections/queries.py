@@ -24,6 +24,7 @@ from llmos.features.repos.models import Repo
 from llmos.features.repos.policy import can_read
 from llmos.features.repos.trending import days_ago
 from llmos.features.repos.visibility import visible_to
+from llmos.infra.i18n import lazy
 
 SORTS = ("lastModified", "trending", "upvotes")
 # Entries shown of each collection in a list.
@@ -80,7 +81,11 @@ def list_collections(
     """
     order = sort or "lastModified"
     if order not in SORTS:
-        raise BadRequest(f"sort must be one of {', '.join(SORTS)}, not {order[:40]!r}.")
+        raise BadRequest(
+            lazy(
+                "sort must be one of %(choices)s, not %(order)r.", choices=", ".join(SORTS), order=order[:40]
+            )
+        )
     size = check_limit(limit, default=20, maximum=100)
     key: Any = {
         "lastModified": Collection.updated_at,
@@ -121,7 +126,7 @@ def _conditions(
 def _key_of(db: Session, actor: Actor, item: str) -> str | None:
     plural, slash, name = item.partition("/")
     if not slash or plural not in PLURALS:
-        raise BadRequest(f"item must look like models/owner/name, not {item[:100]!r}.")
+        raise BadRequest(lazy("item must look like models/owner/name, not %(item)r.", item=item[:100]))
     try:
         return str(target_of(db, actor, PLURALS[plural], name)["target_key"])
     except LlmosError:

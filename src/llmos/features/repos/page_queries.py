@@ -131,7 +131,14 @@ def _has_tag(tag: str) -> ColumnElement[bool]:
 
 def _in_range(key: str, value: str) -> ColumnElement[bool]:
     if value not in RANGES[key]:
-        raise BadRequest(f"{key} must be one of {', '.join(RANGES[key])}, not {value[:40]!r}.")
+        raise BadRequest(
+            lazy(
+                "%(key)s must be one of %(choices)s, not %(value)r.",
+                key=key,
+                choices=", ".join(RANGES[key]),
+                value=value[:40],
+            )
+        )
     low, high = RANGES[key][value]
     column = _RANGE_COLUMNS[key]
     return and_(column >= int(low), column < int(high))

@@ -134,20 +134,31 @@ def can_create(actor: Actor, namespace: Namespace) -> bool:
 def check_write(actor: Actor, repo: Repo) -> None:
     """Forbidden (or Unauthenticated for visitors) unless the actor may change content."""
     if not can_write(actor, repo):
-        refuse(actor, f"You may read {repo.repo_name} but not write to it: ask an owner for the "
-                       "write role, or use a token with the 'write' role.")  # fmt: skip
+        message = lazy(
+            "You may read %(repo_name)s but not write to it: ask an owner for the write role, or use a "
+            "token with the 'write' role.",
+            repo_name=repo.repo_name,
+        )
+        refuse(actor, message)
 
 
 def check_admin(actor: Actor, repo: Repo) -> None:
     if not can_admin(actor, repo):
-        refuse(actor, f"Only an admin of {repo.namespace.name} may change the settings of "
-                       f"{repo.repo_name}.")  # fmt: skip
+        message = lazy(
+            "Only an admin of %(namespace)s may change the settings of %(repo_name)s.",
+            namespace=repo.namespace.name,
+            repo_name=repo.repo_name,
+        )
+        refuse(actor, message)
 
 
 def check_create(actor: Actor, namespace: Namespace) -> None:
     if not can_create(actor, namespace):
-        refuse(actor, f"You don't have the rights to create a repository under the namespace "
-                       f"{namespace.name!r}.")  # fmt: skip
+        message = lazy(
+            "You don't have the rights to create a repository under the namespace %(namespace)r.",
+            namespace=namespace.name,
+        )
+        refuse(actor, message)
 
 
 def refuse(actor: Actor, message: str) -> NoReturn:

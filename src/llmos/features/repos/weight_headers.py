@@ -52,6 +52,6 @@ def _raw_header(files: RevisionFiles, path: str) -> tuple[dict[str, Any], int]:
             data={"commit_oid": files.commit},
         )
     if checked.header_size_bytes > MAX_HEADER_BYTES:
-        raise WeightHeaderError(f"the header of {path!r} is too large")
+        raise WeightHeaderError(lazy("the header of %(path)r is too large", path=path))
     value: dict[str, Any] = json.loads(reader(8, checked.header_size_bytes))
     return value, checked.header_size_bytes

@@ -11,6 +11,7 @@ from llmos.features.repos.places import open_git
 from llmos.infra.git.caches import LruCache
 from llmos.infra.git.revisions import resolve
 from llmos.infra.git.trees import iter_tree
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 
 _MAX_REVISIONS = 64
@@ -30,10 +31,16 @@ def check_in_revision(db: Session, rt: Runtime, repo_id: int, revision: str, fil
     )
     claimed = db.scalars(statement).all() if repo is not None else []
     if repo is None or not claimed:
-        raise NotFound(f"There is no file {file_hash} in this repository.")
+        raise NotFound(lazy("There is no file %(file_hash)s in this repository.", file_hash=file_hash))
     held = _large_files(rt, repo, revision)
     if not any(bytes.fromhex(oid) in held for oid in claimed):
-        raise NotFound(f"There is no file {file_hash} in revision {revision!r} of this repository.")
+        raise NotFound(
+            lazy(
+                "There is no file %(file_hash)s in revision %(revision)r of this repository.",
+                file_hash=file_hash,
+                revision=revision,
+            )
+        )
 
 
 def _large_files(rt: Runtime, repo: Repo, revision: str) -> frozenset[bytes]:

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from llmos.core.errors import BadRequest, LlmosError, TooLarge, Unprocessable
+from llmos.core.text import lazy
 
 IDLE_TIMEOUT_S = 300.0
 _BATCH_BYTES = 1024 * 1024
@@ -44,7 +45,7 @@ async def receive_message(receive: Receive, timeout_s: float = IDLE_TIMEOUT_S) -
             message = await receive()
     except TimeoutError as error:
         raise LlmosError(
-            f"The request body stopped arriving for {timeout_s:g} seconds.",
+            lazy("The request body stopped arriving for %(timeout_s)g seconds.", timeout_s=timeout_s),
             status=408,
             code="RequestTimeout",
         ) from error
@@ -75,7 +76,9 @@ async def read_body(receive: Receive, *, limit_bytes: int, what: str = "The requ
     async for piece in iter_body(receive):
         data += piece
         if len(data) > limit_bytes:
-            raise TooLarge(f"{what} is larger than {limit_bytes} bytes.")
+            raise TooLarge(
+                lazy("%(what)s is larger than %(limit_bytes)s bytes.", what=what, limit_bytes=limit_bytes)
+            )
     return bytes(data)
 
 
@@ -85,13 +88,19 @@ def check_content_length(headers: Mapping[str, str], expected_bytes: int) -> Non
     if announced is None:
         return
     if not announced.isdecimal() or len(announced) > 18:
-        raise BadRequest("Content-Length must be a whole number of bytes.")
+        raise BadRequest(lazy("Content-Length must be a whole number of bytes."))
     if int(announced) != expected_bytes:
         raise _wrong_length(int(announced), expected_bytes)
 
 
 def _wrong_length(got_bytes: int, expected_bytes: int) -> Unprocessable:
-    return Unprocessable(f"The body is {got_bytes} bytes long; exactly {expected_bytes} were announced.")
+    return Unprocessable(
+        lazy(
+            "The body is %(got_bytes)s bytes long; exactly %(expected_bytes)s were announced.",
+            got_bytes=got_bytes,
+            expected_bytes=expected_bytes,
+        )
+    )
 
 
 class _Lane:

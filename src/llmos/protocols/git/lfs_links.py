@@ -7,6 +7,7 @@ from typing import Any
 
 from llmos.core.errors import Forbidden
 from llmos.features.repos.models import Repo
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 
 LINK_TTL_S = 6 * 3600
@@ -45,5 +46,5 @@ def read_link(rt: Runtime, purpose: str, token: str | None, **path: Any) -> dict
     """What a link permits. Forbidden if it was not made for this purpose and path, or has expired."""
     payload = rt.signer.verify(purpose, token or "")
     if payload is None or any(payload.get(key) != value for key, value in path.items()):
-        raise Forbidden("This link is not valid or has expired: start the transfer again.")
+        raise Forbidden(lazy("This link is not valid or has expired: start the transfer again."))
     return payload

@@ -23,6 +23,7 @@ from llmos.features.storage.multipart import (
     receive_part,
 )
 from llmos.features.storage.objects import Quarantined, put_lfs_object
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.bodies import check_content_length, received_file
 from llmos.infra.web.deps import RuntimeDep, run_read
@@ -56,7 +57,7 @@ def _check_upload(rt: Runtime, repo_id: int, adding_bytes: int) -> None:
     with rt.database.reading() as db:
         repo = db.get(Repo, repo_id)
         if repo is None:
-            raise NotFound("The repository of this upload was deleted.")
+            raise NotFound(lazy("The repository of this upload was deleted."))
         check_room(db, rt.settings, repo.namespace, adding_bytes)
 
 
@@ -64,7 +65,7 @@ def _claim(rt: Runtime, repo_id: int, oid: str, size_bytes: int) -> None:
     with rt.database.writing() as db:
         repo = db.get(Repo, repo_id)
         if repo is None:
-            raise NotFound("The repository of this upload was deleted.")
+            raise NotFound(lazy("The repository of this upload was deleted."))
         if get_claim(db, repo_id, oid) is None:
             check_room(db, rt.settings, repo.namespace, size_bytes)
         claim(db, repo, oid, size_bytes)
@@ -95,7 +96,7 @@ async def upload_part(
 ) -> Response:
     """Take one part of a multipart upload; the ETag is to be listed at completion."""
     if not _NUMBER.match(number):
-        raise BadRequest("The part number must be 1 or more.")
+        raise BadRequest(lazy("The part number must be 1 or more."))
     read_link(rt, "lfs-part", token, k=upload_key, n=int(number))
     upload = await run_read(rt, lambda db: access_upload(db, upload_key))
     plan = PartPlan(upload.size_bytes, upload.part_bytes)
@@ -112,7 +113,7 @@ async def complete(upload_key: str, request: Request, rt: RuntimeDep, token: Tok
     link = read_link(rt, "lfs-complete", token, k=upload_key)
     asked = await read_message(request, CompleteRequest)
     if asked.oid != link["o"]:
-        raise Unprocessable("oid is not the object this upload was started for.")
+        raise Unprocessable(lazy("oid is not the object this upload was started for."))
     parts = {part.part_number: part.etag for part in asked.parts}
     await run_in_threadpool(_complete, rt, upload_key, link, parts)
     return lfs_response({})
@@ -136,7 +137,7 @@ async def verify_object(oid: str, request: Request, rt: RuntimeDep, token: Token
     link = read_link(rt, "lfs-verify", token, o=oid)
     asked = await read_message(request, VerifyRequest)
     if asked.oid != oid:
-        raise Unprocessable("oid is not the object of this link.")
+        raise Unprocessable(lazy("oid is not the object of this link."))
     found = await run_read(rt, lambda db: get_claim(db, link["r"], oid))
     return check_verified(asked, found.size_bytes if found else None)
 
@@ -154,7 +155,7 @@ def _content(rt: Runtime, repo_id: int, oid: str) -> Content:
     with rt.database.reading() as db:
         repo = db.get(Repo, repo_id)
         if repo is None:
-            raise NotFound("The repository of this link was deleted.")
+            raise NotFound(lazy("The repository of this link was deleted."))
         stored = db.get(LfsObject, oid)
         if stored is not None and stored.quarantined_at is not None:
             raise Quarantined(oid)

@@ -19,6 +19,7 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.files import open_git
 from llmos.infra.git.commits import CommitInfo, count_commits, list_commits
 from llmos.infra.git.revisions import resolve
+from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.links import next_link
@@ -47,7 +48,7 @@ def get_commits(
 ) -> Response:
     """Newest first; further pages stay on the commit the first one resolved to."""
     if not 0 <= p <= MAX_PAGE_NUMBER:
-        raise BadRequest("p must be a page number from 0.")
+        raise BadRequest(lazy("p must be a page number from 0."))
     repo = target.access(db, actor)
     git_repo = open_git(rt, repo)
     commit = resolve(git_repo, rev)

@@ -36,6 +36,7 @@ from llmos.infra.git.caches import LruCache
 from llmos.infra.git.loose import read_plain_branch
 from llmos.infra.git.repository import open_repo
 from llmos.infra.git.trees import read_blob
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.files import Content, ContentResponse, content_disposition
 from llmos.infra.web.media import OCTETS, USER_FILE_HEADERS, safe_media_type
@@ -91,7 +92,9 @@ class FilesFirst:
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise LlmosError(
-                f"This address does not take {scope['method']}.", status=405, code="MethodNotAllowed"
+                lazy("This address does not take %(method)s.", method=scope["method"]),
+                status=405,
+                code="MethodNotAllowed",
             )
         actor = ANONYMOUS
         if any(name in (b"authorization", b"cookie") for name, _ in scope["headers"]):

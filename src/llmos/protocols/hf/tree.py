@@ -22,6 +22,7 @@ from llmos.features.repos.models import Repo
 from llmos.infra.git.commits import CommitInfo
 from llmos.infra.git.revisions import resolve
 from llmos.infra.git.trees import TreeEntry, entries_for_paths, get_entry, list_tree
+from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.protocols.hf.links import next_link
 from llmos.protocols.hf.target import REPO_API, TargetDep
@@ -81,9 +82,11 @@ def _after_revision(tail: str) -> str:
 def _check_folder(git_repo: pygit2.Repository, commit: str, path: str) -> None:
     entry = get_entry(git_repo, commit, path)
     if entry is None:
-        raise EntryNotFound(f"{path!r} does not exist at this revision.", data={"commit_oid": commit})
+        raise EntryNotFound(
+            lazy("%(path)r does not exist at this revision.", path=path), data={"commit_oid": commit}
+        )
     if entry.type != "directory":
-        raise EntryNotFound(f"{path!r} is a file, not a folder.", data={"commit_oid": commit})
+        raise EntryNotFound(lazy("%(path)r is a file, not a folder.", path=path), data={"commit_oid": commit})
 
 
 @router.post(REPO_API + "/paths-info/{rev:rest}")
@@ -109,7 +112,7 @@ async def _asked_paths(request: Request) -> tuple[list[str], bool]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FORM_BYTES:
-            raise BadRequest("The list of paths is too long: ask in several calls.")
+            raise BadRequest(lazy("The list of paths is too long: ask in several calls."))
     if kind == "application/json":
         paths, expand = _json_paths(bytes(body))
     else:
@@ -119,7 +122,13 @@ async def _asked_paths(request: Request) -> tuple[list[str], bool]:
         paths = form.get("paths", [])
         expand = form.get("expand", ["false"])[-1].lower() in ("true", "1")
     if len(paths) > MAX_PATHS:
-        raise BadRequest(f"paths has {len(paths)} entries: at most {MAX_PATHS} in one call.")
+        raise BadRequest(
+            lazy(
+                "paths has %(count)s entries: at most %(limit)s in one call.",
+                count=len(paths),
+                limit=MAX_PATHS,
+            )
+        )
     return [path for path in paths if path.strip("/")], expand
 
 
@@ -127,12 +136,12 @@ def _json_paths(body: bytes) -> tuple[list[str], bool]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest("The body is not valid JSON.") from error
+        raise BadRequest(lazy("The body is not valid JSON.")) from error
     paths = value.get("paths") if isinstance(value, dict) else None
     if isinstance(paths, str):
         paths = [paths]
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise BadRequest("paths must be a list of file paths.")
+        raise BadRequest(lazy("paths must be a list of file paths."))
     return paths, value.get("expand") is True
 
 

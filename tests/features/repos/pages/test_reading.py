@@ -85,6 +85,7 @@ def test_gguf_files_tell_what_is_in_them(visitors: Visitors, make_repo: MakeRepo
         assert word in shown, word
     assert "你好" not in shown  # lists of tokens are not
     assert "header ends" in visitors.get("/ada/tiny-gguf/blob/main/cut.gguf").text
+    assert "文件头" in visitors.get("/ada/tiny-gguf/blob/main/cut.gguf", locale="zh").text
     page = visitors.get("/ada/tiny-gguf").text
     assert "Q4_K_M" in page
     assert "llama-server" in page or "llama-cli" in page

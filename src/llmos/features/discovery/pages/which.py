@@ -18,7 +18,7 @@ from llmos.features.repos.page_queries import ListQuery, count_list
 from llmos.features.repos.page_selections import card_beginnings
 from llmos.features.repos.pages.labels import language_label, license_label, short_count, task_label
 from llmos.features.repos.pages.views import summary_of, to_card
-from llmos.infra.i18n import Locale, translator
+from llmos.infra.i18n import Locale, lazy, translator
 from llmos.infra.web.deps import ReadDb
 from llmos.ui.views import Option
 
@@ -32,16 +32,20 @@ def read_wish(request: Request) -> Wish:
     def text(key: str) -> str:
         value = params.get(key, "").strip()
         if "\0" in value or len(value) > 80:
-            raise BadRequest(f"{key} is too long or holds a character that text may not have.")
+            raise BadRequest(
+                lazy("%(key)s is too long or holds a character that text may not have.", key=key)
+            )
         return value
 
     memory = text("memory").replace(",", ".")
     try:
         memory_gb = float(memory) if memory else 0.0
     except ValueError as error:
-        raise BadRequest(f"memory must be a number of gigabytes, not {memory[:20]!r}.") from error
+        raise BadRequest(
+            lazy("memory must be a number of gigabytes, not %(memory)r.", memory=memory[:20])
+        ) from error
     if not 0 <= memory_gb <= 100_000:
-        raise BadRequest("memory must be between 0 and 100,000 gigabytes.")
+        raise BadRequest(lazy("memory must be between 0 and 100,000 gigabytes."))
     return Wish(text("task"), text("language"), text("license"), memory_gb)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmos.features.repos.cards.weights import MAX_COUNT, Reader, WeightHeaderError
+from llmos.infra.i18n import lazy
 
 MAX_HEADER_BYTES = 64_000_000
 MAX_KEYS = 65_536
@@ -83,10 +84,12 @@ def read_gguf_header(read: Reader, size_bytes: int) -> GgufHeader:
     """
     cursor = _Cursor(read, size_bytes)
     if cursor.take(4) != b"GGUF":
-        raise WeightHeaderError('the file does not start with "GGUF"')
+        raise WeightHeaderError(lazy('the file does not start with "GGUF"'))
     version = cursor.number("I")
     if version not in (2, 3):
-        raise WeightHeaderError(f"GGUF version {version} is not read; use version 2 or 3")
+        raise WeightHeaderError(
+            lazy("GGUF version %(version)s is not read; use version 2 or 3", version=version)
+        )
     tensor_count = cursor.count("tensor count", MAX_TENSORS)
     key_count = cursor.count("key count", MAX_KEYS)
     values: dict[str, Any] = {}
@@ -104,10 +107,14 @@ def _tensor(cursor: _Cursor) -> tuple[str, int]:
     cursor.text(MAX_NAME_BYTES)
     dimension_count = cursor.number("I")
     if dimension_count > 8:
-        raise WeightHeaderError(f"a GGUF tensor has {dimension_count} dimensions; at most 8")
+        raise WeightHeaderError(
+            lazy(
+                "a GGUF tensor has %(dimension_count)s dimensions; at most 8", dimension_count=dimension_count
+            )
+        )
     elements = math.prod(cursor.number("Q") for _ in range(dimension_count))
     if elements > MAX_COUNT:
-        raise WeightHeaderError("a GGUF tensor has too many elements")
+        raise WeightHeaderError(lazy("a GGUF tensor has too many elements"))
     kind = cursor.number("I")
     cursor.number("Q")
     return TENSOR_TYPES.get(kind, f"type {kind}"), elements
@@ -182,8 +189,12 @@ class _Cursor:
     def _check(self, length: int) -> None:
         if length > self._limit - self._position:
             raise WeightHeaderError(
-                f"the GGUF header ends at byte {self._limit}, or is larger than "
-                f"{MAX_HEADER_BYTES} bytes; upload the file again"
+                lazy(
+                    "the GGUF header ends at byte %(limit)s, or is larger than %(max_header_bytes)s "
+                    "bytes; upload the file again",
+                    limit=self._limit,
+                    max_header_bytes=MAX_HEADER_BYTES,
+                )
             )
 
     def _fill(self, length: int) -> None:
@@ -192,7 +203,7 @@ class _Cursor:
         self._chunk = self._read(self._position, wanted)
         self._chunk_start = self._position
         if len(self._chunk) < length:
-            raise WeightHeaderError("the file ends inside its GGUF header; upload it again")
+            raise WeightHeaderError(lazy("the file ends inside its GGUF header; upload it again"))
 
     def number(self, code: str) -> Any:
         return struct.unpack("<" + code, self.take(struct.calcsize(code)))[0]
@@ -200,7 +211,14 @@ class _Cursor:
     def count(self, what: str, limit: int) -> int:
         value: int = self.number("Q")
         if value > limit:
-            raise WeightHeaderError(f"GGUF {what} is {value}; at most {limit} are read")
+            raise WeightHeaderError(
+                lazy(
+                    "GGUF %(what)s is %(value)s; at most %(limit)s are read",
+                    what=what,
+                    value=value,
+                    limit=limit,
+                )
+            )
         return value
 
     def raw_text(self, limit: int) -> bytes:
@@ -217,7 +235,7 @@ class _Cursor:
             return self.text(MAX_STRING_BYTES)
         if kind == _ARRAY:
             return self._array(keep)
-        raise WeightHeaderError(f"GGUF value type {kind} is not known")
+        raise WeightHeaderError(lazy("GGUF value type %(kind)s is not known", kind=kind))
 
     def _array(self, keep: bool) -> list[bytes] | None:
         kind = self.number("I")
@@ -226,10 +244,14 @@ class _Cursor:
             self.skip(length * struct.calcsize(_SCALARS[kind]))
             return None
         if kind != _STRING:
-            raise WeightHeaderError(f"GGUF array of type {kind} is not read; use text or numbers")
+            raise WeightHeaderError(
+                lazy("GGUF array of type %(kind)s is not read; use text or numbers", kind=kind)
+            )
         self._strings_left -= length
         if self._strings_left < 0:
-            raise WeightHeaderError(f"GGUF arrays hold more than {MAX_ARRAY_STRINGS} texts")
+            raise WeightHeaderError(
+                lazy("GGUF arrays hold more than %(limit)s texts", limit=MAX_ARRAY_STRINGS)
+            )
         if keep:
             return [self.raw_text(MAX_STRING_BYTES) for _ in range(length)]
         for _ in range(length):

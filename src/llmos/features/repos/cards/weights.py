@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmos.core.errors import BadRequest
+from llmos.infra.i18n import lazy
 
 Reader = Callable[[int, int], bytes]
 """`read(offset, length)`: bytes at an offset; fewer than asked for mean the end of the file."""
@@ -87,13 +88,21 @@ def read_safetensors_header(read: Reader, size_bytes: int) -> SafetensorsHeader:
     length = int.from_bytes(prefix, "little")
     if length < 2 or length > MAX_HEADER_BYTES:
         raise WeightHeaderError(
-            f"safetensors header length is {length} bytes; it must be 2 to {MAX_HEADER_BYTES}"
+            lazy(
+                "safetensors header length is %(length)s bytes; it must be 2 to %(limit)s",
+                length=length,
+                limit=MAX_HEADER_BYTES,
+            )
         )
     if 8 + length > size_bytes:
         raise WeightHeaderError(
-            f"safetensors header of {length} bytes does not fit a file of {size_bytes} bytes"
+            lazy(
+                "safetensors header of %(length)s bytes does not fit a file of %(size_bytes)s bytes",
+                length=length,
+                size_bytes=size_bytes,
+            )
         )
-    raw = _parse_json(_read_exactly(read, 8, length), "safetensors header")
+    raw = _parse_json(_read_exactly(read, 8, length), lazy("safetensors header"))
     metadata = _metadata(raw.pop("__metadata__", {}))
     tensors = sorted(
         (_tensor(name, entry) for name, entry in raw.items()),
@@ -110,7 +119,10 @@ def _read_exactly(read: Reader, offset: int, length: int) -> bytes:
     data = read(offset, length)
     if len(data) != length:
         raise WeightHeaderError(
-            f"the file ends at byte {offset + len(data)}, inside its header; upload it again"
+            lazy(
+                "the file ends at byte %(offset)s, inside its header; upload it again",
+                offset=offset + len(data),
+            )
         )
     return data
 
@@ -119,21 +131,21 @@ def _parse_json(data: bytes, what: str) -> dict[str, Any]:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(items)
         if len(found) < len(items):
-            raise WeightHeaderError(f"{what} names a key twice")
+            raise WeightHeaderError(lazy("%(what)s names a key twice", what=what))
         return found
 
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=pairs)
     except (ValueError, RecursionError) as error:
-        raise WeightHeaderError(f"{what} is not valid JSON in UTF-8") from error
+        raise WeightHeaderError(lazy("%(what)s is not valid JSON in UTF-8", what=what)) from error
     if not isinstance(value, dict):
-        raise WeightHeaderError(f"{what} must be a JSON object")
+        raise WeightHeaderError(lazy("%(what)s must be a JSON object", what=what))
     return value
 
 
 def _metadata(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        raise WeightHeaderError('safetensors "__metadata__" must map text to text')
+        raise WeightHeaderError(lazy('safetensors "__metadata__" must map text to text'))
     return value
 
 
@@ -143,24 +155,26 @@ def _is_count(value: Any) -> bool:
 
 def _tensor(name: str, entry: Any) -> TensorInfo:
     def refuse(problem: str) -> WeightHeaderError:
-        return WeightHeaderError(f'tensor "{name[:100]}": {problem}')
+        return WeightHeaderError(lazy('tensor "%(name)s": %(problem)s', name=name[:100], problem=problem))
 
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise refuse("needs exactly dtype, shape and data_offsets")
+        raise refuse(lazy("needs exactly dtype, shape and data_offsets"))
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or _DTYPE.fullmatch(dtype) is None:
-        raise refuse("dtype must be a name such as F32")
+        raise refuse(lazy("dtype must be a name such as F32"))
     if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not all(map(_is_count, shape)):
-        raise refuse(f"shape must be a list of at most {MAX_DIMENSIONS} counts")
+        raise refuse(lazy("shape must be a list of at most %(limit)s counts", limit=MAX_DIMENSIONS))
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
-        raise refuse("data_offsets must be [begin, end]")
+        raise refuse(lazy("data_offsets must be [begin, end]"))
     begin, end = offsets
     count = math.prod(shape)
     bits = DTYPE_BITS.get(dtype)
     if begin > end or count > MAX_COUNT:
-        raise refuse("data_offsets or shape are out of range")
+        raise refuse(lazy("data_offsets or shape are out of range"))
     if bits is not None and count * bits != (end - begin) * 8:
-        raise refuse(f"shape and dtype need {count * bits // 8} bytes, got {end - begin}")
+        raise refuse(
+            lazy("shape and dtype need %(need)s bytes, got %(got)s", need=count * bits // 8, got=end - begin)
+        )
     return TensorInfo(name, dtype, tuple(shape), begin, end)
 
 
@@ -169,12 +183,21 @@ def _check_layout(tensors: list[TensorInfo], data_size_bytes: int) -> None:
     for tensor in tensors:
         if tensor.begin != position:
             raise WeightHeaderError(
-                f'tensor "{tensor.name[:100]}" starts at {tensor.begin}, expected {position}'
+                lazy(
+                    'tensor "%(name)s" starts at %(begin)s, expected %(position)s',
+                    name=tensor.name[:100],
+                    begin=tensor.begin,
+                    position=position,
+                )
             )
         position = tensor.end
     if position != data_size_bytes:
         raise WeightHeaderError(
-            f"tensors end at byte {position}, but the file holds {data_size_bytes} bytes of data"
+            lazy(
+                "tensors end at byte %(position)s, but the file holds %(data_size_bytes)s bytes of data",
+                position=position,
+                data_size_bytes=data_size_bytes,
+            )
         )
 
 
@@ -184,16 +207,20 @@ def read_safetensors_index(content: bytes) -> SafetensorsIndex:
     Raises `WeightHeaderError` when the file is too large, damaged or points outside its folder.
     """
     if len(content) > MAX_INDEX_BYTES:
-        raise WeightHeaderError(f"safetensors index is larger than {MAX_INDEX_BYTES} bytes")
-    raw = _parse_json(content, "safetensors index")
+        raise WeightHeaderError(
+            lazy("safetensors index is larger than %(limit)s bytes", limit=MAX_INDEX_BYTES)
+        )
+    raw = _parse_json(content, lazy("safetensors index"))
     weight_map, metadata = raw.get("weight_map"), raw.get("metadata", {})
     if not isinstance(weight_map, dict) or not isinstance(metadata, dict):
-        raise WeightHeaderError('safetensors index needs a "weight_map" of tensor to file')
+        raise WeightHeaderError(lazy('safetensors index needs a "weight_map" of tensor to file'))
     for shard in set(map(str, weight_map.values())):
         if _SHARD.fullmatch(shard) is None:
-            raise WeightHeaderError(f'safetensors index names "{shard[:100]}", not a shard here')
+            raise WeightHeaderError(
+                lazy('safetensors index names "%(shard)s", not a shard here', shard=shard[:100])
+            )
     if not all(isinstance(shard, str) for shard in weight_map.values()):
-        raise WeightHeaderError('safetensors index "weight_map" must map text to text')
+        raise WeightHeaderError(lazy('safetensors index "weight_map" must map text to text'))
     return SafetensorsIndex(tuple(sorted(set(weight_map.values()))), weight_map, metadata)
 
 

@@ -227,7 +227,7 @@ def post_storage(request: Request, rt: RuntimeDep, actor: ActorDep, form: PageFo
         return redirect_to_login(request)
     action = form.text("action")
     if action not in ("remove", "restore"):
-        raise BadRequest("action must be remove or restore.")
+        raise BadRequest(lazy("action must be remove or restore."))
     with rt.database.reading() as db:
         repo = page_repo(request, db, actor)
         check_admin(actor, repo)
