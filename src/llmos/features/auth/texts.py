@@ -18,17 +18,20 @@ _MAX_KEPT = 1000
 _MAX_KEPT_CHARS = 8000
 
 
-def text_references(db: Session, texts: Iterable[str], context: str = "") -> References:
+def text_references(
+    db: Session, texts: Iterable[str], context: str = "", known: Iterable[str] = ()
+) -> References:
     """What `@name` and `#12` lead to in all texts of a page, with one query.
 
     `context` is the path of the repository the texts stand in (`/ada/tiny-llm`); without one,
-    numbers mean topics of the forum.
+    numbers mean topics of the forum. `known` are names of people the page has read already: where
+    nobody else is mentioned, there is no query.
     """
-    keys = {name_key(name) for name in find_mentions(texts)}
-    people: dict[str, str] = {}
+    people = {name.lower(): f"/{path_segment(name)}" for name in known}
+    keys = {name_key(name) for name in find_mentions(texts) if name.lower() not in people}
     if keys:
         found = db.scalars(select(Namespace.name).where(Namespace.name_key.in_(sorted(keys))))
-        people = {name.lower(): f"/{path_segment(name)}" for name in found}
+        people |= {name.lower(): f"/{path_segment(name)}" for name in found}
     return _references(people, context)
 
 

@@ -91,9 +91,8 @@ def access_thread(db: Session, actor: Actor, repo: Repo, num: int) -> Thread:
     if row is None or not can_see(db, actor, row[0]):
         raise thread_not_found(num)
     thread: Thread = row[0]
-    if row[1] is None:
-        # So that no later question of this session asks for rules nobody made.
-        db.info[_RULES, repo.id] = _default_rules(repo.id)
+    # So that no later question of this session asks for them again.
+    db.info[_RULES, repo.id] = row[1] or _default_rules(repo.id)
     return thread
 
 

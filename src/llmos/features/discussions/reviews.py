@@ -115,10 +115,17 @@ class MergeGate:
         )
 
 
-def read_gate(db: Session, repo: Repo, thread: Thread, head_oid: str | None) -> MergeGate:
+def read_gate(
+    db: Session,
+    repo: Repo,
+    thread: Thread,
+    head_oid: str | None,
+    checks: Sequence[CommitCheck] | None = None,
+) -> MergeGate:
     """Approvals and checks of the commit `head_oid`; those of earlier commits no longer count.
 
-    The latest verdict of each maintainer counts, never that of the pull request's author.
+    The latest verdict of each maintainer counts, never that of the pull request's author. `checks`
+    are those of the commit, where the caller has read them.
     """
     rules = get_rules(db, repo.id)
     latest: dict[int, tuple[Review, bool]] = {}
@@ -132,7 +139,7 @@ def read_gate(db: Session, repo: Repo, thread: Thread, head_oid: str | None) -> 
         required_approvals=rules.required_approvals,
         approvals=sum(review.verdict == APPROVE and review.oid == head_oid for review in counted),
         change_requests=sum(review.verdict == REQUEST_CHANGES for review in counted),
-        missing_checks=_missing_checks(db, repo, rules, head_oid),
+        missing_checks=_missing_checks(db, repo, rules, head_oid, checks),
     )
 
 
@@ -143,13 +150,17 @@ def _reviews_with_roles(repo: Repo, thread: Thread) -> Select[Review, str | None
     return statement.where(Review.thread_id == thread.id).order_by(Review.id)
 
 
-def _missing_checks(db: Session, repo: Repo, rules: RepoThreadRules, head_oid: str | None) -> tuple[str, ...]:
-    if not rules.required_checks:
-        return ()
-    statement = select(CommitCheck.name).where(
-        CommitCheck.repo_id == repo.id, CommitCheck.oid == head_oid, CommitCheck.state == "success"
-    )
-    passed = set(db.scalars(statement))
+def _missing_checks(
+    db: Session,
+    repo: Repo,
+    rules: RepoThreadRules,
+    head_oid: str | None,
+    checks: Sequence[CommitCheck] | None,
+) -> tuple[str, ...]:
+    if not rules.required_checks or head_oid is None:
+        return tuple(rules.required_checks)
+    known = list_checks(db, repo, head_oid) if checks is None else checks
+    passed = {check.name for check in known if check.state == "success"}
     return tuple(name for name in rules.required_checks if name not in passed)
 
 

@@ -48,7 +48,7 @@ class MergeBox:
 
 
 def read_merge_box(db: Session, rt: Runtime, actor: Actor, spot: Spot, state: PullState) -> MergeBox:
-    """Two queries for the gate, one for checks; none where the pull request is over."""
+    """One query for the gate, one for checks; none where the pull request is over."""
     thread, repo = spot.thread, repo_of(spot)
     may_merge = can_merge(actor, thread)
     is_author = actor.user_id is not None and thread.author_id == actor.user_id
@@ -59,13 +59,14 @@ def read_merge_box(db: Session, rt: Runtime, actor: Actor, spot: Spot, state: Pu
     if may_merge and thread.status == OPEN and state.is_mergeable:
         commits = pull_commits(rt, repo, state)
         summary, _, body = merge_message(thread, "squash", commits).partition("\n\n")
+    checks = list_checks(db, repo, state.head_oid)
     return MergeBox(
         status=thread.status,
         state=state,
         can_merge=may_merge,
         can_push=can_push,
-        gate=read_gate(db, repo, thread, state.head_oid),
-        checks=list_checks(db, repo, state.head_oid),
+        gate=read_gate(db, repo, thread, state.head_oid, checks),
+        checks=checks,
         summary=summary,
         body=body,
     )

@@ -140,14 +140,15 @@ def start_reading(
     lines: Mapping[int, LinePart] | None = None,
     appliable: frozenset[int] = frozenset(),
 ) -> Reading:
-    """Look up people, reactions and powers for the comments of a page: two queries."""
+    """Look up people, reactions and powers for the comments of a page: two queries at most."""
     thread = spot.thread
     is_keeper = can_moderate(db, actor, thread)
+    names = {comment.author.name for comment in comments if comment.author is not None}
     return Reading(
         actor=actor,
         is_keeper=is_keeper,
         may_write=actor.user_id is not None and (is_keeper or not thread.is_locked),
-        references=text_references(db, [comment.text for comment in comments], spot.context),
+        references=text_references(db, [comment.text for comment in comments], spot.context, names),
         reactions=count_reactions(db, actor, comments),
         answer_id=thread.answer_id,
         lines=lines or {},
