@@ -39,7 +39,7 @@ def test_a_mention_comes_by_mail_in_the_readers_language(stage: Stage, mailbox: 
     first, second = mailbox.mails
     assert first["To"] == "grace@example.org"
     assert first["Subject"] == "[ada/tiny-llm] Loss & NaN (#1)"
-    assert "提到了你" in first.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "提到了您" in first.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     page = first.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert "See &lt;b&gt;this&lt;/b&gt;" in page
     assert "https://hub.example.org/ada/tiny-llm/discussions/1" in page
