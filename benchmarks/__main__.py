@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import content, discovery, pages, transfer, whole, xet
+from benchmarks import content, discovery, live, pages, transfer, whole, xet
 from benchmarks.bench import Bench, bench_server
 from benchmarks.report import Row, as_json, print_rows
 
@@ -23,6 +23,7 @@ ALL: dict[str, Benchmark] = {
     "lists": discovery.lists,
     "search-posts": discovery.search_posts,
     "pages": pages.pages,
+    "live": live.live,
     "tree": content.tree,
     "commit": content.commit,
     "xet-upload": xet.upload,

@@ -19,7 +19,7 @@ from llmos.infra.settings import get_settings
 
 log = logging.getLogger("llmos.worker")
 
-# With the half second in which open pages ask, news arrives within a second.
+# With the quarter second in which open pages ask, news arrives within a second.
 IDLE_S = 0.25
 Task = Callable[[Runtime], object]
 

@@ -68,7 +68,7 @@ class LocaleFilters:
 
     def exact(self, value: float) -> str:
         """`12,345,678`."""
-        return format_decimal(value, locale=self.babel_locale)
+        return _exact(value, self.locale)
 
     def date(self, at: datetime) -> str:
         """`21 Nov 2026`, `2026年11月21日`."""
@@ -116,6 +116,11 @@ def _number(value: float, locale: Locale) -> str:
         return format_decimal(value, locale=BABEL_LOCALES[locale])
     short = format_compact_decimal(value, locale=BABEL_LOCALES[locale], fraction_digits=1)
     return short.replace("K", "k") if locale == "en" else short
+
+
+@lru_cache(maxsize=4096)
+def _exact(value: float, locale: Locale) -> str:
+    return format_decimal(value, locale=BABEL_LOCALES[locale])
 
 
 @lru_cache(maxsize=4096)

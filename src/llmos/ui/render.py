@@ -8,7 +8,7 @@ raise. Every macro of `templates/components` is available everywhere as `ui.<mac
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 
 from llmos.infra.i18n import LOCALES, Locale, localize, translator
@@ -123,6 +124,34 @@ def icon_names() -> frozenset[str]:
     return frozenset(re.findall(r'<symbol id="([a-z0-9-]+)"', sprite))
 
 
+class _QuickContext(Context):
+    """A page calls thousands of macros: what they want to be handed is known without asking."""
+
+    def call(self, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(__obj) is not Macro:
+            return super().call(__obj, *args, **kwargs)
+        kwargs.pop("_block_vars", None)
+        kwargs.pop("_loop_vars", None)
+        return __obj(self.eval_ctx, *args, **kwargs)
+
+
+def _quick_gettext(translate: Callable[[str], str]) -> Callable[..., Markup]:
+    """Jinja's own asks for the same few hundred texts again and again; every template escapes."""
+
+    @lru_cache(maxsize=4096)
+    def text_of(message: str) -> Markup:
+        return Markup(translate(message))
+
+    @lru_cache(maxsize=4096)
+    def whole(message: str) -> Markup:
+        return text_of(message) % {}
+
+    def gettext(message: str, **variables: Any) -> Markup:
+        return text_of(message) % variables if variables else whole(message)
+
+    return gettext
+
+
 @lru_cache(maxsize=len(LOCALES))
 def environment(locale: Locale) -> Environment:
     """One environment per language, so that macros translate without being told the language."""
@@ -140,6 +169,8 @@ def environment(locale: Locale) -> Environment:
     env.install_gettext_callables(  # type: ignore[attr-defined]
         catalog.gettext, catalog.ngettext, newstyle=True
     )
+    env.globals["gettext"] = env.globals["_"] = _quick_gettext(catalog.gettext)
+    env.context_class = _QuickContext
     filters = LocaleFilters(locale)
     env.filters.update(filters.as_dict())
     env.filters["localize"] = lambda text: localize(text, locale)
