@@ -39,8 +39,9 @@ def face_of(request: Request) -> str:
 
 
 def header_text(text: str) -> str:
-    """A message fit for a header: one line of ASCII, as clients disagree about anything else."""
-    return " ".join(text.split()).encode("ascii", "replace").decode()[:1000]
+    """A message fit for a header: one line of printable ASCII, as clients disagree about anything else."""
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return line.encode("ascii", "replace").decode()[:1000]
 
 
 def hub_headers(error: LlmosError) -> dict[str, str]:
