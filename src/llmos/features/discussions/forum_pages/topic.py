@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
-from sqlalchemy import and_, func, null, select
+from sqlalchemy import String, and_, cast, func, null, select
 from sqlalchemy.orm import Session, joinedload
 
 from llmos.core.errors import Forbidden, LlmosError
@@ -17,11 +17,10 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import render_page, request_locale
 from llmos.features.auth.texts import render_text
 from llmos.features.discussions.forum_kept import topic_place
-from llmos.features.discussions.forum_models import Bookmark, Draft, Poll
+from llmos.features.discussions.forum_models import Bookmark, Draft, Poll, PollVote
 from llmos.features.discussions.forum_pages.hrefs import post_href, tag_href, topic_href
 from llmos.features.discussions.forum_pages.posts import TopicSpot, dress, view_poll
 from llmos.features.discussions.forum_pages.rows import view_category
-from llmos.features.discussions.forum_polls import my_votes
 from llmos.features.discussions.forum_trust import badges_of
 from llmos.features.discussions.forum_views import count_view
 from llmos.features.discussions.models import OPEN, TOPIC, Comment, Thread, ThreadTag
@@ -51,14 +50,17 @@ class TopicParts:
     thread: Thread
     tags: tuple[str, ...]
     poll: Poll | None
+    votes: frozenset[int]  # the options of the poll the actor chose
     draft: Draft | None
 
 
 def access_parts(db: Session, actor: Actor, num: int) -> TopicParts:
     """The topic with this number. NotFound where there is none the actor may see."""
     tags = select(func.aggregate_strings(ThreadTag.tag, " ")).where(ThreadTag.thread_id == Thread.id)
+    chosen = select(func.aggregate_strings(cast(PollVote.option_id, String), " "))
+    chosen = chosen.where(PollVote.thread_id == Thread.id, PollVote.user_id == (actor.user_id or null()))
     statement = (
-        select(Thread, tags.scalar_subquery(), Poll, Draft)
+        select(Thread, tags.scalar_subquery(), Poll, chosen.scalar_subquery(), Draft)
         .outerjoin(Poll, Poll.thread_id == Thread.id)
         .outerjoin(Draft, and_(Draft.user_id == (actor.user_id or null()), Draft.place == topic_place(num)))
         .where(Thread.id == num, Thread.kind == TOPIC)
@@ -67,7 +69,8 @@ def access_parts(db: Session, actor: Actor, num: int) -> TopicParts:
     row = db.execute(statement).unique().one_or_none() if 0 < num < 2**31 else None
     if row is None or not can_see(db, actor, row[0]):
         raise thread_not_found(num)
-    return TopicParts(row[0], tuple(sorted((row[1] or "").split())), row[2], row[3])
+    votes = frozenset(int(option) for option in (row[3] or "").split())
+    return TopicParts(row[0], tuple(sorted((row[1] or "").split())), row[2], votes, row[4])
 
 
 def topic_page(
@@ -148,7 +151,7 @@ def _context(db: Session, actor: Actor, parts: TopicParts, window: Window, local
         "emojis": emojis(reading),
         "bookmarked": {comment.public_id for comment in shown if comment.id in kept},
         "answer": _answer_view(db, reading, answer, thread),
-        "poll": _poll(db, actor, parts, spot, may_vote=reading.may_write),
+        "poll": _poll(parts, spot, may_vote=reading.may_write),
         "draft": parts.draft.text if parts.draft is not None else "",
         "draft_place": topic_place(thread.id),
         "is_open": thread.status == OPEN,
@@ -158,7 +161,7 @@ def _context(db: Session, actor: Actor, parts: TopicParts, window: Window, local
         "is_question": thread.category is not None and thread.category.format == "question",
         "feed_href": f"/-/feeds/topics/{thread.id}.atom",
         "is_part": not window.is_from_start,
-        "why_not": _why_not(db, actor, thread) if actor.user_id is not None else "",
+        "why_not": _why_not(db, actor, thread) if actor.is_suspended or actor.token_role else "",
     }
 
 
@@ -214,12 +217,10 @@ def _parents(db: Session, comments: list[Comment]) -> dict[int, Comment]:
     return found
 
 
-def _poll(
-    db: Session, actor: Actor, parts: TopicParts, spot: TopicSpot, *, may_vote: bool
-) -> PollView | None:
+def _poll(parts: TopicParts, spot: TopicSpot, *, may_vote: bool) -> PollView | None:
     if parts.poll is None:
         return None
-    return view_poll(parts.poll, parts.thread, my_votes(db, actor, parts.poll), spot.href, may_vote=may_vote)
+    return view_poll(parts.poll, parts.thread, parts.votes, spot.href, may_vote=may_vote)
 
 
 def locate_topic(request: Request, _rt: Runtime, db: Session, actor: Actor) -> TopicSpot:
