@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llmos.core.names import name_key
 from llmos.features.accounts.models import Membership, Namespace, User
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 MAX_NAMES = 50
 MAX_MEMBERS = 500
@@ -23,6 +26,9 @@ _MENTION = re.compile(r"(?<![\w@/.\-+])@([A-Za-z0-9_](?:[A-Za-z0-9._-]{0,60}[A-Z
 
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
+    # The worker rarely needs it, and it is large.
+    from markdown_it import MarkdownIt
+
     return MarkdownIt("commonmark").enable("table")
 
 
