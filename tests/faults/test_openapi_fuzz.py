@@ -13,8 +13,7 @@ from faults.dice import ENDLESS, Dice, page_routes
 from faults.rawclient import Answer
 from llmos.app.asgi import build_api
 
-ROUNDS = 3
-PAGE_ROUNDS = 1
+ROUNDS = 2
 ALLOWED_FAULTS = {501, 503}
 FORM: dict[str, str | bytes] = {
     "content-type": "application/x-www-form-urlencoded",
@@ -40,6 +39,8 @@ def complaint(answer: Answer, request: str) -> str | None:
     """What is wrong with the answer, if anything."""
     if answer.is_closed or (answer.status >= 500 and answer.status not in ALLOWED_FAULTS):
         return f"{answer.status} {answer.text[:300]}\n    {request}"
+    if any(ord(char) < 32 or ord(char) == 127 for value in answer.headers.values() for char in value):
+        return f"{answer.status} with a header that no server sends: {answer.headers}\n    {request}"
     if answer.status < 400 or not request.split(" ", 2)[1].startswith("/api/") or request.startswith("HEAD"):
         return None
     is_list = "text/plain" in answer.headers.get("content-type", "")
@@ -69,7 +70,7 @@ def test_no_value_breaks_a_page(world: World) -> None:
     complaints = []
     for route in page_routes():
         dice = Dice(f"{route.method} {route.path}")
-        for caller in ("anonymous", "ada", "root-admin") * PAGE_ROUNDS:
+        for caller in dice.random.sample(["anonymous", "ada", "root-admin"], 2):
             path, query = dice.fill(route.path, world.usual), dice.query(route.queries)
             target = f"{path}?{query}" if query else path
             headers: dict[str, str | bytes] = {"accept": "text/html", **dice.headers()}
