@@ -143,6 +143,10 @@ def test_opening_answering_closing(place: Place, people: People) -> None:
     there = people.do(f"{here}/comment", "ada", text="Because **so**")
     assert re.fullmatch(rf"{BASE}/1#comment-[0-9a-f]{{24}}", there)
     page = people.read(here)
+    answer = there.partition("#comment-")[2]
+    assert "Mark as answer" in people.read(here, "grace")
+    people.do(f"{here}/comments/{answer}/answer", "grace", accept="1")
+    assert "Answered" in people.read(BASE)
     assert "<strong>so</strong>" in page
     assert 'href="/ada"' in page
     assert people.do(f"{here}/comment", "grace", text="Thanks", then="close") == here

@@ -20,7 +20,7 @@ from llmos.features.accounts.models import User
 from llmos.features.auth.texts import render_text, text_references
 from llmos.features.discussions import events
 from llmos.features.discussions.comments import EMOJI
-from llmos.features.discussions.models import CLOSED, MERGED, TOPIC, Comment, Thread, ThreadEvent
+from llmos.features.discussions.models import CLOSED, MERGED, Comment, Thread, ThreadEvent
 from llmos.features.discussions.pages.window import Gap, Window, is_whole
 from llmos.features.discussions.policy import can_edit, can_moderate
 from llmos.features.discussions.queries import ReactionCount, count_reactions
@@ -185,7 +185,7 @@ def comment_item(db: Session, reading: Reading, spot: Spot, comment: Comment, lo
         )
     may_act = reading.may_write and not comment.is_hidden
     base = f"{spot.href}/comments/{comment.public_id}"
-    can_accept = thread.kind == TOPIC and not is_first and may_act
+    can_accept = not thread.is_pull_request and not is_first and may_act
     is_owner = actor.user_id is not None and thread.author_id == actor.user_id
     line = reading.lines.get(comment.id)
     return CommentItem(
