@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from llmos.features.discussions.models import Comment, Thread, ThreadEvent
 
-HEAD, TAIL, STEP = 20, 30, 50
+HEAD, TAIL, STEP = 10, 20, 30
 MAX_WHOLE = HEAD + TAIL
 MAX_EVENTS = 300
 
@@ -42,7 +42,7 @@ def is_whole(thread: Thread) -> bool:
 def read_window(db: Session, thread: Thread, *, after: int = 0, until: int = 0) -> Window:
     """The page of a thread, or with `after` the stretch behind that comment (`until`: before that one).
 
-    Two queries, one more where something is left out in the middle.
+    Two queries.
     """
     if after or until:
         return _stretch(db, thread, after, until)
@@ -65,9 +65,12 @@ def _stretch(db: Session, thread: Thread, after: int, until: int) -> Window:
     conditions = [Comment.thread_id == thread.id, Comment.id > after]
     if until:
         conditions.append(Comment.id < until)
-    found = _comments(db, *conditions, limit=STEP + 1)
-    is_last = len(found) <= STEP
-    found = found[:STEP]
+    # Of its own rows, not of the one it stands beside.
+    count = select(func.count()).where(*conditions).correlate(None).scalar_subquery()
+    statement = select(Comment, count).where(*conditions).order_by(Comment.id).limit(STEP + 1)
+    rows = db.execute(statement).unique().all()
+    is_last = len(rows) <= STEP
+    found = [row[0] for row in rows[:STEP]]
     # Events go with the comment before them: each stretch begins with those of the one it is `after`.
     during = [ThreadEvent.created_at >= _moment(thread, after)] if after else []
     if not is_last:
@@ -77,8 +80,7 @@ def _stretch(db: Session, thread: Thread, after: int, until: int) -> Window:
     window = _join(found, _events(db, thread, *during), None)
     window.is_from_start = after == 0
     if not is_last:
-        count = db.scalar(select(func.count()).select_from(Comment).where(*conditions)) or 0
-        window.entries.append(Gap(found[-1].id, until, max(count - STEP, 1)))
+        window.entries.append(Gap(found[-1].id, until, max(rows[0][1] - STEP, 1)))
     return window
 
 
