@@ -18,4 +18,4 @@ def thread_href(thread: Thread, repo: Repo | None, comment: Comment | None = Non
     anchor = f"#{comment.public_id}" if comment and comment.id != thread.first_comment_id else ""
     if repo is not None:
         return f"{repo_href(repo)}/discussions/{thread.num}{anchor}"
-    return f"/forum/{thread.id}{anchor}"
+    return f"/forum/{thread.id}" + (f"/-/comments/{comment.public_id}" if comment and anchor else "")

@@ -19,4 +19,4 @@ def thread_href(thread: Thread, comment: Comment | None = None) -> str:
     anchor = f"#{comment.public_id}" if comment and comment.id != thread.first_comment_id else ""
     if thread.repo is not None:
         return f"{repo_href(thread.repo)}/discussions/{thread.num}{anchor}"
-    return f"/forum/{thread.id}{anchor}"
+    return f"/forum/{thread.id}" + (f"/-/comments/{comment.public_id}" if comment and anchor else "")
