@@ -15,7 +15,7 @@ from llmos.features.discussions import policy
 from llmos.features.discussions.models import Comment, Thread
 from llmos.features.discussions.policy import Place
 from llmos.features.moderation.models import RepoBlock
-from llmos.features.moderation.standing import LEADER, is_moderator, level_of
+from llmos.features.moderation.standing import LEADER, level_of
 from llmos.features.repos.models import Repo
 from llmos.features.repos.policy import role_in
 from llmos.infra.i18n import lazy
@@ -48,7 +48,9 @@ def register_limits(settings: Settings) -> None:
 
 def keeps_forum(db: Session, actor: Actor) -> bool:
     """Moderators, and leaders (level 4), keep order in the forum."""
-    return is_moderator(db, actor) or (not actor.is_suspended and level_of(db, actor.user_id) >= LEADER)
+    if actor.is_suspended or actor.token_role not in (None, "write"):
+        return False
+    return level_of(db, actor.user_id) >= LEADER  # that of moderators and administrators, too
 
 
 def repo_of(place: Place) -> Repo | None:
