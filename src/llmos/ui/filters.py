@@ -81,7 +81,8 @@ class LocaleFilters:
 
     def relative(self, at: datetime) -> str:
         """`3 days ago`, `3 天前`: the words of CLDR, as browsers have them."""
-        seconds = int((at - now()).total_seconds())
+        # Never none: "in 0 seconds" would speak of what has just happened as to come.
+        seconds = int((at - now()).total_seconds()) or -1
         # Whole minutes beyond an hour: lists of many times then share their words.
         return _relative(seconds if abs(seconds) < 3600 else int(seconds / 60) * 60, self.locale)
 

@@ -75,6 +75,7 @@ def test_ask_answer_accept(ada: Browser, grace: Browser, browser: Browser) -> No
     topic = ask(ada, tags="training, loss")
     assert re.fullmatch(r"/forum/\d+/why-does-the-loss-explode", topic)
     assert "Why does the loss explode?" in browser.get("/forum?view=unanswered").text
+    reply(grace, topic, "Which rate do you use?")
     answer = reply(grace, topic)
     refused = grace.post(f"{topic}/comments/{answer}/answer", accept="1")
     assert refused.status_code == 403

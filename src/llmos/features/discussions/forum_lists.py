@@ -43,7 +43,7 @@ class TopicFilter:
 
 
 def _conditions(actor: Actor, wish: TopicFilter) -> list[ColumnElement[bool]]:
-    found = [Thread.category_id.is_not(None), Thread.hidden_at.is_(None)]
+    found: list[ColumnElement[bool]] = [Thread.category_id.is_not(None), Thread.hidden_at.is_(None)]
     if wish.category_id is not None:
         found.append(Thread.category_id == wish.category_id)
     else:

@@ -150,7 +150,7 @@ def _context(db: Session, actor: Actor, parts: TopicParts, window: Window, local
         "has_maths": has_maths(items),
         "emojis": emojis(reading),
         "bookmarked": {comment.public_id for comment in shown if comment.id in kept},
-        "answer": _answer_view(db, reading, answer, thread),
+        "answer": _answer_view(db, reading, answer, thread) if answer not in window.comments[:2] else None,
         "poll": _poll(parts, spot, may_vote=reading.may_write),
         "draft": parts.draft.text if parts.draft is not None else "",
         "draft_place": topic_place(thread.id),

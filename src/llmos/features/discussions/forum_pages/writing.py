@@ -63,7 +63,7 @@ def _form(
     refusal: LlmosError | None = None,
 ) -> Response:
     locale = request_locale(request, actor)
-    days = [Option("", localize(lazy("Never"), locale))]
+    days = [Option("", localize(lazy("No end"), locale))]
     days += [Option(str(n), localize(lazy("In %(days)s days", days=n), locale)) for n in POLL_DAYS if n > 1]
     days.insert(1, Option("1", localize(lazy("In one day"), locale)))
     context = {
