@@ -20,6 +20,7 @@ from llmos.features.accounts.audit import record
 from llmos.features.accounts.models import AuditEvent, Follow, Membership, Namespace, User
 from llmos.features.auth.models import AccessToken, BrowserSession
 from llmos.features.collections.models import Collection
+from llmos.features.discussions.forum_models import Bookmark, Draft, PollVote
 from llmos.features.discussions.models import Comment, Reaction, Thread
 from llmos.features.repos.models import Repo, RepoLike
 from llmos.features.rights.models import DataExport
@@ -101,6 +102,9 @@ def collect_data(db: Session, user_id: int) -> dict[str, Any]:
         "threads": (Thread, Thread.author_id == user_id),
         "comments": (Comment, Comment.author_id == user_id),
         "reactions": (Reaction, Reaction.user_id == user_id),
+        "bookmarks": (Bookmark, Bookmark.user_id == user_id),
+        "drafts": (Draft, Draft.user_id == user_id),
+        "poll_votes": (PollVote, PollVote.user_id == user_id),
         "follows": (Follow, or_(Follow.follower_id == user_id, Follow.namespace_id == user_id)),
         "memberships": (Membership, Membership.user_id == user_id),
         "collections": (Collection, Collection.namespace_id == user_id),
