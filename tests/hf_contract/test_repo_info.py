@@ -285,10 +285,7 @@ def test_a_contradictory_query_is_refused(http: httpx.Client, repo: Make, query:
 def test_errors_of_unbuilt_parts_are_clear(ada: HfApi, repo: Make) -> None:
     repo_id = repo()
     for call in (
-        lambda: list(ada.get_repo_discussions(repo_id)),
         lambda: ada.get_space_runtime(repo_id),
-        ada.list_webhooks,
-        lambda: list(ada.list_collections()),
         lambda: list(ada.list_papers(query="x")),
         lambda: list(ada.list_jobs(namespace="ada")),
     ):

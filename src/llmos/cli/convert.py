@@ -9,9 +9,7 @@ from llmos.cli.context import fail, json_option, open_cli_runtime, print_json, r
 
 @click.command("convert")
 @click.option("--status", is_flag=True, help="Only say what is waiting and what was done.")
-@click.option(
-    "--undo", "undone", metavar="OID", multiple=True, help="Serve the object OID plainly again."
-)
+@click.option("--undo", "undone", metavar="OID", multiple=True, help="Serve the object OID plainly again.")
 @json_option
 @refusals_as_messages
 def command(*, status: bool, undone: tuple[str, ...], as_json: bool) -> None:

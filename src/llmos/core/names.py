@@ -21,19 +21,20 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 # would shadow it or be mistaken for an official page.
 RESERVED_NAMESPACES = frozenset(
     """
-    - .well-known about abuse account accounts admin administrator api app apps arena assets auth avatars
-    benchmarks billing blog bucket buckets cas chat code code-of-conduct collections community competitions contact course
-    courses dashboard dataset datasets datasets-server deploy device discussions docs documentation download
-    downloads endpoint endpoints enterprise evals events explore favicon.ico feed feeds forum forums git
-    guest health healthz help home hub huggingface inference info invite invites issues jobs join kernel
-    kernels labs leaderboard leaderboards learn learning legal lfs llmos login logout mail me metrics model
-    models moderation moderator new new-dataset new-kernel new-model new-space new-tool none notifications
-    null oauth official organization organizations orgs pages papers password playground policy posts
-    pricing privacy profile projects public raw recipes register repos resolve resources robots.txt root
-    runners search security service settings setup sign-in sign-out sign-up signin signout signup site
-    sitemap.xml space spaces staff static status storage support system tasks team teams terms test tokens
-    tool tools trending undefined upload uploads user users v1 v2 web webhooks webmaster welcome well-known
-    which-model www xet
+    - .well-known about abuse account accounts admin administrator api app apps arena assets auth
+    avatars benchmarks billing blog bucket buckets cas chat code code-of-conduct collections
+    community competitions contact course courses dashboard dataset datasets datasets-server deploy
+    device discussions docs documentation download downloads endpoint endpoints enterprise evals
+    events explore favicon.ico feed feeds forum forums git guest health healthz help home hub
+    huggingface inference info invite invites issues jobs join kernel kernels labs leaderboard
+    leaderboards learn learning legal lfs llmos login logout mail me metrics model models moderation
+    moderator new new-dataset new-kernel new-model new-space new-tool none notifications null oauth
+    official organization organizations orgs pages papers password playground policy posts pricing
+    privacy profile projects public raw recipes register repos resolve resources robots.txt root
+    runners search security service settings setup sign-in sign-out sign-up signin signout signup
+    site sitemap.xml space spaces staff static status storage support system tasks team teams terms
+    test tokens tool tools trending undefined upload uploads user users v1 v2 web webhooks webmaster
+    welcome well-known which-model www xet
     """.split()
 )
 

@@ -13,6 +13,8 @@ from features.storage.xet.conftest import Made, Store, make_file, object_path
 from llmos.core import clock
 from llmos.core.repo_types import RepoType
 from llmos.features.auth.credentials import actor_for_token
+from llmos.features.buckets.deletion import KEEP_DELETED, purge_deleted_buckets
+from llmos.features.buckets.models import Bucket
 from llmos.features.buckets.references import collect_unclaimed
 from llmos.features.repos.lifecycle import create_repo, delete_repo
 from llmos.features.repos.models import RepoLfsClaim
@@ -71,8 +73,13 @@ def test_bytes_of_a_deleted_bucket_go(rt: Runtime, buckets: Buckets, bucket: str
     buckets.bring(bucket, made, "a", "b")
     age(rt)
     assert buckets.api("DELETE", bucket).status_code == 200
+    collect_all(rt)
+    assert is_stored(rt, made)  # it can still be brought back
+    with rt.database.writing() as db:
+        db.execute(update(Bucket).values(deleted_at=clock.now() - KEEP_DELETED))
+    assert purge_deleted_buckets(rt) == 1
     collect_unclaimed(rt)
-    assert is_stored(rt, made)
+    assert is_stored(rt, made)  # the grace begins with the purge
     collect_all(rt)
     assert not is_stored(rt, made)
 

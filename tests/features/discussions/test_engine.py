@@ -217,8 +217,8 @@ def test_topics_of_the_forum(place: Place) -> None:
         topic.is_wiki = True
         first = db.get(Comment, topic.first_comment_id)
         assert first is not None
-        edit_comment(db, place.ada, topic, first, "We wonder.")
-        assert first.edited_by_id == place.ada.user_id
+        edit_comment(db, place.people["root-admin"], topic, first, "We wonder.")
+        assert first.edited_by_id == place.people["root-admin"].user_id
         with pytest.raises(Forbidden):
             edit_comment(db, place.grace, topic, reply, "Unlike this.")
     with place.rt.database.reading() as db:

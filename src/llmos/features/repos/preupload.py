@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from llmos.features.repos.cards.attributes import is_ignored, is_lfs_path, sniff_binary
+from llmos.features.repos.claims import check_room
 from llmos.features.repos.commit_targets import CommitTarget
 from llmos.features.repos.files import get_file
+from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.repos.places import git_path
 from llmos.infra.git.repository import open_repo
 from llmos.infra.git.trees import TreeEntry, entries_for_paths
@@ -69,6 +74,26 @@ def advise_uploads(
         )
         for item in questions
     ]
+
+
+def check_upload_room(
+    db: Session, rt: Runtime, repo: Repo, questions: Sequence[UploadQuestion], answers: Sequence[UploadAdvice]
+) -> None:
+    """QuotaExceeded if the large files surely do not fit, before a byte of them is sent.
+
+    Hashes are not known yet, so a file of the size of one that is already in the namespace counts
+    as that one; what arrives is counted again, exactly.
+    """
+    sizes = [
+        question.size_bytes
+        for question, answer in zip(questions, answers, strict=True)
+        if answer.mode == "lfs" and not answer.is_ignored
+    ]
+    if not sizes:
+        return
+    known = select(RepoLfsClaim.size_bytes).join(Repo, Repo.id == RepoLfsClaim.repo_id)
+    held = set(db.scalars(known.where(Repo.namespace_id == repo.namespace_id).distinct()))
+    check_room(db, rt.settings, repo.namespace, sum(size for size in sizes if size not in held))
 
 
 def _is_large(item: UploadQuestion, attributes: str, limit_bytes: int) -> bool:

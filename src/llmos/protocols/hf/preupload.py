@@ -14,7 +14,7 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.claims import quota_warning
 from llmos.features.repos.commit_targets import open_target
 from llmos.features.repos.models import Repo
-from llmos.features.repos.preupload import UploadQuestion, advise_uploads
+from llmos.features.repos.preupload import UploadQuestion, advise_uploads, check_upload_room
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
@@ -49,11 +49,13 @@ def post_preupload(
     create_pr: bool = False,
 ) -> dict[str, Any]:
     place = open_target(db, rt, actor, *target.names, rev, create_pr=create_pr)
-    warning = quota_warning(db, rt.settings, db.get_one(Repo, place.repo_id).namespace)
+    repo = db.get_one(Repo, place.repo_id)
+    warning = quota_warning(db, rt.settings, repo.namespace)
     if warning is not None:
         response.headers["X-HF-Warning"] = f"Storage; {warning}"
     questions = [UploadQuestion(file.path, file.size, _sample(file)) for file in body.files]
     answers = advise_uploads(rt, place, questions, attributes=body.gitAttributes, ignores=body.gitIgnore)
+    check_upload_room(db, rt, repo, questions, answers)
     files: list[dict[str, Any]] = []
     for answer in answers:
         file: dict[str, Any] = {

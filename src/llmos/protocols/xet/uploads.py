@@ -15,7 +15,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from llmos.core.errors import BadRequest, LlmosError, NotFound, TooLarge, Unavailable
+from llmos.core.errors import BadRequest, LlmosError, NotFound, QuotaExceeded, TooLarge, Unavailable
 from llmos.features.accounts.models import Namespace
 from llmos.features.repos.claims import check_room
 from llmos.features.storage.xet.grants import commit_grant, offer_grant
@@ -132,7 +132,11 @@ async def post_xorb_grant(request: Request, rt: RuntimeDep, xorb_hash: str) -> R
     body = await read_body(request.receive, limit_bytes=MAX_GRANT_BODY_BYTES, what="The grant request")
     if await run_in_threadpool(offer_known, rt, xorb_hash, scope_id):
         return Response(b"{}", media_type="application/json")
-    await run_in_threadpool(_check_room, rt, access, _granted_bytes(body))
+    try:
+        await run_in_threadpool(_check_room, rt, access, _granted_bytes(body))
+    except QuotaExceeded as error:
+        # Of a refused grant the client shows the address alone, of a refused xorb the reason.
+        raise NotFound("No upload grants are given out: post the xorb to v1/xorbs.") from error
     grant = offer_grant(rt, xorb_hash, scope_id)
     if grant is None:
         raise NotFound("No upload grants are given out: post the xorb to v1/xorbs.")
