@@ -93,7 +93,11 @@ class JobInput(Message):
 
 
 class JobOutput(Message):
-    """A folder of the job, relative to its working folder, that becomes a commit on `branch`."""
+    """A folder of the job, relative to its working folder, that becomes a commit on `branch`.
+
+    With `pull_request` it is offered as a pull request instead (the Hub's `create_pr`): the token then
+    allows no more. Untrusted runners always get it.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -105,6 +109,7 @@ class JobOutput(Message):
     type: OutputType = "model"
     branch: Annotated[str, Field(min_length=1, max_length=200)] = "main"
     path: Annotated[str, Field(min_length=1, max_length=1000)] = "output"
+    pull_request: bool = False
 
 
 class ResumePoint(Message):
