@@ -47,14 +47,19 @@ make_venv() {
     local python; python=$(python_311)
     say "Creating .venv with $python"
     "$python" -m venv .venv >/dev/null 2>&1 || { apt_install python3-venv; "$python" -m venv --clear .venv; }
+    install_tools
+}
+
+install_tools() {
     .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/tools.lock
 }
 
 # install_lock LOCK [PYTHON]: uv is several times faster; pip knows every site's own configuration.
+# A lock file is complete but for torch, which some of its packages want: hence --no-deps.
 install_lock() {
     local python=${2:-.venv/bin/python}
-    .venv/bin/uv pip install -q --compile-bytecode --python "$python" --require-hashes -r "$1" 2>/tmp/llmos-uv.$$ \
-        || { cat /tmp/llmos-uv.$$ >&2; say "Trying again with pip"; "$python" -m pip install -q --require-hashes -r "$1"; }
+    .venv/bin/uv pip install -q --compile-bytecode --python "$python" --no-deps --require-hashes -r "$1" 2>/tmp/llmos-uv.$$ \
+        || { cat /tmp/llmos-uv.$$ >&2; say "Trying again with pip"; "$python" -m pip install -q --no-deps --require-hashes -r "$1"; }
     rm -f /tmp/llmos-uv.$$
 }
 
@@ -65,6 +70,7 @@ setup_hub() {
     fresh hub requirements/hub.lock pyproject.toml && return
     say "Installing the hub"
     install_lock requirements/hub.lock
+    .venv/bin/python -c 'import hatchling, editables' 2>/dev/null || install_tools
     .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e . \
         || .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
     # Some environments forbid writing bytecode at run time; without it every start compiles anew.
@@ -74,26 +80,30 @@ setup_hub() {
 
 setup_lab() {
     fresh lab requirements/lab.lock && [ -x .venv-lab/bin/python ] && return
+    make_venv
     [ -x .venv-lab/bin/python ] || "$(python_311)" -m venv .venv-lab
     say "Installing torch (CPU; set LLMOS_TORCH_INDEX to another package index for a GPU build)"
     .venv-lab/bin/python -m pip install -q --disable-pip-version-check \
         ${LLMOS_TORCH_INDEX:+--index-url "$LLMOS_TORCH_INDEX"} torch==2.13.0
     say "Installing the training tools"
     install_lock requirements/lab.lock .venv-lab/bin/python
+    # The lab runs this tree's own code, without the server's libraries.
+    echo "$PWD/src" > "$(echo .venv-lab/lib/python3*/site-packages)/llmos.pth"
     stamp lab requirements/lab.lock
 }
 
 setup_dev() {
     missing=()
     need chromium chromium; need initdb postgresql; need git-lfs git-lfs; need bwrap bubblewrap
-    fc-list 2>/dev/null | grep -qi 'noto.*cjk' || missing+=(fonts-noto-cjk)
+    # Not `grep -q`: it would break the pipe, which pipefail takes for "missing".
+    fc-list 2>/dev/null | grep -i 'noto.*cjk' >/dev/null || missing+=(fonts-noto-cjk)
     # Playwright's own node links against it; no other package here brings it along.
-    PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1' || missing+=(libatomic1)
+    PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep 'libatomic\.so\.1' >/dev/null || missing+=(libatomic1)
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
     fresh dev requirements/dev.lock && return
     say "Installing the test tools"
-    install_lock requirements/dev.lock
     .venv/bin/python -c 'import torch' 2>/dev/null || .venv/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
+    install_lock requirements/dev.lock
     stamp dev requirements/dev.lock
 }
 
