@@ -14,7 +14,7 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.search.tables import create_fts_table
 
 # The newest migration; a house test compares it with the folder.
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 MODEL_MODULES = (
     "llmos.infra.queue.outbox",
     "llmos.infra.search.tables",
@@ -24,6 +24,7 @@ MODEL_MODULES = (
     "llmos.features.storage.xet.models",
     "llmos.features.repos.models",
     "llmos.features.buckets.models",
+    "llmos.features.jobs.models",
     "llmos.features.discussions.models",
     "llmos.features.discussions.forum_models",
     "llmos.features.collections.models",

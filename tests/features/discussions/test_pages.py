@@ -6,12 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import Engine, event
-from starlette.testclient import TestClient
 
-from features.discussions.conftest import Place
+from features.discussions.conftest import BASE, TRAIN, People, Place, comment_ids
 from kit.browser import PASSWORD, Browser
 from llmos.core import clock
 from llmos.core.repo_types import RepoType
@@ -24,55 +22,13 @@ from llmos.features.repos.lifecycle import create_repo
 from llmos.features.repos.models import Repo
 from llmos.infra.security.passwords import hash_password
 
-BASE = "/ada/tiny-llm/discussions"
 MAX_QUERIES = 12
-
-
-class People:
-    """Who reads and writes pages, told apart by their tokens."""
-
-    def __init__(self, client: TestClient, tokens: dict[str, str]) -> None:
-        self.client, self.tokens = client, tokens
-
-    def _headers(self, who: str | None, **more: str) -> dict[str, str]:
-        headers = {"accept": "text/html", "origin": "http://testserver", "accept-language": "en"}
-        return headers | ({"authorization": f"Bearer {self.tokens[who]}"} if who else {}) | more
-
-    def get(self, path: str, who: str | None = None, /, **headers: str) -> httpx.Response:
-        return self.client.get(path, headers=self._headers(who, **headers))
-
-    def read(self, path: str, who: str | None = None, /, **headers: str) -> str:
-        answer = self.get(path, who, **headers)
-        assert answer.status_code == 200, (path, answer.status_code, answer.text[:2000])
-        return answer.text
-
-    def post(self, path: str, who: str | None = None, /, **fields: str) -> httpx.Response:
-        parts = {name: (None, value) for name, value in fields.items()} or {"nothing": (None, "")}
-        return self.client.post(path, files=parts, headers=self._headers(who))
-
-    def do(self, path: str, who: str, /, **fields: str) -> str:
-        """Post, and follow to the page it leads to."""
-        answer = self.post(path, who, **fields)
-        assert answer.status_code == 303, (path, answer.status_code, answer.text[-3000:])
-        return answer.headers["location"]
-
-
-@pytest.fixture
-def people(app_client: TestClient, tokens: dict[str, str]) -> People:
-    return People(app_client, tokens)
 
 
 def open_one(place: Place, title: str = "Loss is NaN", text: str = "Since step 2", by: str = "grace") -> int:
     with place.rt.database.writing() as db:
         repo = db.get_one(Repo, place.repo.id)
         return open_thread(db, place.people[by], repo, title, text).num
-
-
-def comment_ids(place: Place, num: int) -> list[str]:
-    with place.rt.database.reading() as db:
-        thread = place.thread(num, db)
-        found = db.query(Comment).filter(Comment.thread_id == thread.id).order_by(Comment.id)
-        return [comment.public_id for comment in found]
 
 
 def test_the_list_filters_sorts_and_keeps_pinned_first(place: Place, people: People) -> None:
@@ -268,15 +224,6 @@ def test_long_threads_are_read_in_parts(place: Place, people: People) -> None:
     assert link.endswith(f"#comment-{ids[100]}")
     assert "Number 100." in people.read(link)
     assert people.get(f"{BASE}/{num}?after=x").status_code == 400
-
-
-TRAIN = b"import torch\n\nfirst = 1\nsecond = 2\nthird = 3\n"
-
-
-@pytest.fixture
-def pull(place: Place) -> int:
-    place.commit({"train.py": TRAIN})
-    return place.pull({"train.py": TRAIN.replace(b"second = 2", b"second = two")}, message="Say two")
 
 
 def test_a_review_with_lines_and_a_suggestion(place: Place, people: People, pull: int) -> None:

@@ -52,11 +52,12 @@ def add_comment(
     if reply_to is not None and reply_to.thread_id != thread.id:
         raise BadRequest(lazy("A reply must answer a comment of the same thread."))
     if place is not None:
-        _check_place(place)
+        check_place(place)
     return post_comment(db, actor, thread, text, reply_to=reply_to, place=place, review_id=review_id)
 
 
-def _check_place(place: LinePlace) -> None:
+def check_place(place: LinePlace) -> None:
+    """BadRequest for an unknown side, and for lines that are none."""
     if place.side not in ("old", "new"):
         raise BadRequest(lazy("side must be 'old' or 'new'."))
     first = place.line if place.start_line is None else place.start_line

@@ -245,6 +245,26 @@ class Review(Base):
     author: Mapped[User | None] = relationship(lazy="joined")
 
 
+class ReviewNote(Base):
+    """A comment on lines that its author has not sent yet; see `review_notes.py`. As of `Comment`."""
+
+    __tablename__ = "review_notes"
+    __table_args__ = (Index("ix_review_notes_author", "author_id", "thread_id", "id"),)
+
+    id: Mapped[IntPk]
+    public_id: Mapped[str] = mapped_column(String(24), default=new_object_id, unique=True)
+    thread_id: Mapped[int] = mapped_column(ForeignKey("threads.id", ondelete="CASCADE"), index=True)
+    author_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    reply_to_id: Mapped[int | None] = mapped_column(ForeignKey("comments.id", ondelete="SET NULL"))
+    text: Mapped[str] = mapped_column(Text)
+    path: Mapped[str] = mapped_column(String(4096))
+    side: Mapped[str] = mapped_column(String(3))
+    line: Mapped[int]
+    start_line: Mapped[int | None]
+    oid: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+
+
 class ThreadTag(Base):
     __tablename__ = "thread_tags"
     __table_args__ = (Index("ix_thread_tags_tag", "tag", "thread_id"),)

@@ -18,6 +18,7 @@ from llmos.features.discussions.comments import LinePlace, add_comment
 from llmos.features.discussions.events import add_event, tell
 from llmos.features.discussions.models import (
     MERGED,
+    Comment,
     CommitCheck,
     PullRequest,
     RepoThreadRules,
@@ -46,6 +47,7 @@ _OID = re.compile(r"[0-9a-f]{40}\Z")
 class LineNote:
     place: LinePlace
     text: str
+    reply_to: Comment | None = None
 
 
 def submit_review(
@@ -78,7 +80,9 @@ def submit_review(
     if text.strip():
         add_comment(db, actor, thread, text, review_id=review.id)
     for note in notes:
-        add_comment(db, actor, thread, note.text, place=note.place, review_id=review.id)
+        add_comment(
+            db, actor, thread, note.text, place=note.place, reply_to=note.reply_to, review_id=review.id
+        )
     data = {"review_id": review.id, "verdict": verdict, "oid": pull.head_oid}
     add_event(db, actor, thread, events.REVIEW, data)
     tell(db, events.REVIEW_SUBMITTED, actor, thread_id=thread.id, review_id=review.id, verdict=verdict)

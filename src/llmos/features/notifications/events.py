@@ -53,12 +53,18 @@ def _tell_thread(
     mentioned: set[int] | None = None,
     event_key: str | None = None,
     special: dict[int, str] | None = None,
+    is_personal: bool = False,
     **data: Any,
 ) -> None:
-    """Tell everybody who hears of the thread; the strongest reason is the one they are given."""
+    """Tell everybody who hears of the thread; the strongest reason is the one they are given.
+
+    `is_personal`: only whom it speaks to. A review is one piece of news, not one for each of its lines.
+    """
     heard = listeners(db, thread)
-    people = dict.fromkeys(heard.repo, reasons.WATCHING)
-    people |= dict.fromkeys(heard.thread, reasons.REPLY)
+    people: dict[int, str] = {}
+    if not is_personal:
+        people = dict.fromkeys(heard.repo, reasons.WATCHING)
+        people |= dict.fromkeys(heard.thread, reasons.REPLY)
     if thread.author_id is not None and thread.author_id in people:
         people[thread.author_id] = reasons.AUTHOR
     people |= dict.fromkeys(mentioned or (), reasons.MENTION)
@@ -108,7 +114,7 @@ def comment_posted(db: Session, payload: Payload) -> None:
     if answered is not None and answered.author_id is not None and answered.author_id not in mentioned:
         special[answered.author_id] = reasons.REPLY
     _tell_thread(
-        db, thread, "comment", payload,
+        db, thread, "comment", payload, is_personal=comment.review_id is not None,
         comment=comment, mentioned=mentioned, event_key=f"comment:{comment.public_id}", special=special,
     )  # fmt: skip
     note_part(db, thread.id, {*mentioned, *([comment.author_id] if comment.author_id else [])})
@@ -157,7 +163,9 @@ def review_submitted(db: Session, payload: Payload) -> None:
     thread = _thread(db, payload)
     if thread is None:
         return
-    _tell_thread(db, thread, f"review.{payload['verdict']}", payload)
+    own = select(Comment).where(Comment.review_id == payload["review_id"], Comment.path.is_(None))
+    text = db.scalars(own.order_by(Comment.id)).first()
+    _tell_thread(db, thread, f"review.{payload['verdict']}", payload, comment=text)
     if payload.get("actor_id"):
         note_part(db, thread.id, [payload["actor_id"]])
 

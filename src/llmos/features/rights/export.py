@@ -21,7 +21,7 @@ from llmos.features.accounts.models import AuditEvent, Follow, Membership, Names
 from llmos.features.auth.models import AccessToken, BrowserSession
 from llmos.features.collections.models import Collection
 from llmos.features.discussions.forum_models import Bookmark, Draft, PollVote
-from llmos.features.discussions.models import Comment, Reaction, Thread
+from llmos.features.discussions.models import Comment, Reaction, ReviewNote, Thread
 from llmos.features.repos.models import Repo, RepoLike
 from llmos.features.rights.models import DataExport
 from llmos.infra.blobs.durable import write_file
@@ -104,6 +104,7 @@ def collect_data(db: Session, user_id: int) -> dict[str, Any]:
         "reactions": (Reaction, Reaction.user_id == user_id),
         "bookmarks": (Bookmark, Bookmark.user_id == user_id),
         "drafts": (Draft, Draft.user_id == user_id),
+        "review_notes": (ReviewNote, ReviewNote.author_id == user_id),
         "poll_votes": (PollVote, PollVote.user_id == user_id),
         "follows": (Follow, or_(Follow.follower_id == user_id, Follow.namespace_id == user_id)),
         "memberships": (Membership, Membership.user_id == user_id),

@@ -13,10 +13,12 @@ from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import Response
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import Conflict, Forbidden, LlmosError, NotFound
 from llmos.features.accounts.actor import Actor
+from llmos.features.accounts.models import User
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import (
     PageForm,
@@ -105,19 +107,25 @@ class CommentPages:
         return redirect_page(request, spot.comment_href(comment), lazy("The comment is saved."))
 
     def history(self, request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> Response:
-        """Every version of the text, each as the difference to the one before; newest first."""
+        """Every version of the text, each as the difference to the one before; newest first.
+
+        htmx, and scripts that ask as it does, get a dialog.
+        """
         spot, comment = self._find(request, rt, db, actor)
         is_author = actor.user_id is not None and comment.author_id == actor.user_id
         if comment.is_hidden and not is_author and not can_moderate(db, actor, spot.thread):
             raise NotFound(lazy("The earlier versions of a hidden comment are not shown."))
         versions = list_versions(db, [comment]).get(comment.id, [])
+        views = _version_views(db, versions, comment)
+        if request.headers.get("hx-request") == "true":
+            part = {"public_id": comment.public_id, "versions": views}
+            return render_page(request, actor, "discussions/_history_dialog.html", part)
         context = {
             **spot.shell(request_locale(request, actor)),
             "layout": spot.layout,
             "spot": spot,
             "back_href": spot.comment_href(comment),
-            "author": person_of(comment.author),
-            "versions": _version_views(versions, comment),
+            "versions": views,
         }
         return render_page(request, actor, "discussions/history.html", context)
 
@@ -240,13 +248,19 @@ def text_differences(old: str, new: str) -> list[tuple[str, str]]:
     return [(kinds[line[0]], "" if line[0] == "@" else line[1:]) for line in lines]
 
 
-def _version_views(versions: list[CommentVersion], comment: Comment) -> list[dict[str, Any]]:
-    """Newest first; the first version has no differences, but its text."""
-    texts = [(version.text, version.created_at) for version in versions]
-    texts.append((comment.text, comment.edited_at or comment.created_at))
+def _version_views(db: Session, versions: list[CommentVersion], comment: Comment) -> list[dict[str, Any]]:
+    """Newest first, each with who wrote it; the first version has no differences, but its text."""
+    texts = [(version.text, version.created_at, version.author_id) for version in versions]
+    writer_id = comment.edited_by_id or comment.author_id
+    texts.append((comment.text, comment.edited_at or comment.created_at, writer_id))
+    writers = {writer for _, _, writer in texts if writer is not None}
+    people = {user.id: user for user in db.scalars(select(User).where(User.id.in_(writers))).unique()}
     views = []
-    for number, (text, at) in enumerate(texts):
+    for number, (text, at, writer) in enumerate(texts):
         before = texts[number - 1][0] if number else None
         differences = text_differences(before, text) if before is not None else []
-        views.append({"number": number + 1, "at": at, "text": text, "differences": differences})
+        author = person_of(people.get(writer or 0))
+        views.append(
+            {"number": number + 1, "at": at, "author": author, "text": text, "differences": differences}
+        )
     return views[::-1]

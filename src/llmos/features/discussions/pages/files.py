@@ -27,6 +27,7 @@ from llmos.features.discussions.models import DRAFT, OPEN, Comment
 from llmos.features.discussions.pages.comment_pages import sign_in_first
 from llmos.features.discussions.pages.conversation import applicable
 from llmos.features.discussions.pages.line_parts import current_line, line_part
+from llmos.features.discussions.pages.note_parts import by_line, note_items
 from llmos.features.discussions.pages.spots import pull_spot, repo_of, thread_head
 from llmos.features.discussions.pages.thread_parts import (
     CommentItem,
@@ -37,6 +38,7 @@ from llmos.features.discussions.pages.thread_parts import (
 )
 from llmos.features.discussions.pull_state import PullState, pull_commits, pull_diff, read_pull_state
 from llmos.features.discussions.queries import list_line_comments
+from llmos.features.discussions.review_notes import list_notes, take_notes
 from llmos.features.discussions.reviews import submit_review
 from llmos.features.discussions.weight_changes import list_large_changes
 from llmos.features.repos.pages.diffs import PAGE_LIMITS, diff_views
@@ -89,7 +91,13 @@ def _render_files(
     diff = pull_diff(rt, repo, state, PAGE_LIMITS)
     page = page_context(request, actor)
     comments = list_line_comments(db, spot.thread)
-    threads, elsewhere = _line_threads(db, rt, actor, spot, state, comments, diff, page)
+    shown = _shown_lines(diff)
+    threads, elsewhere = _line_threads(db, rt, actor, spot, state, comments, shown, page)
+    notes = list_notes(db, actor, spot.thread)
+    unsent = note_items(db, open_git(rt, repo), actor, spot, notes, state, locale) if notes else []
+    for (path, place), found in by_line(unsent, shown).items():
+        lines = threads.setdefault(path, {})
+        lines[place] = lines.get(place, Markup()) + _fragment(locale, "line_notes", found, page)
     is_live = spot.thread.status in (OPEN, DRAFT)
     can_comment = actor.user_id is not None and is_live
     head = thread_head(db, actor, spot, locale, "files", files=diff.file_count if diff else 0)
@@ -99,6 +107,8 @@ def _render_files(
         "diff": diff,
         "files": _views(spot, diff, state, threads, can_comment, locale) if diff is not None else [],
         "elsewhere": elsewhere,
+        "notes": notes,
+        "homeless": [item for item in unsent if (item.path, item.place) not in shown],
         "state": state,
         "can_review": can_comment,
         "is_own": spot.thread.author_id == actor.user_id,
@@ -143,7 +153,7 @@ def _line_threads(
     spot: Spot,
     state: PullState,
     comments: Mapping[str, Sequence[Comment]],
-    diff: CommitDiff | None,
+    shown: set[tuple[str, str]],
     page: PageContext,
 ) -> tuple[dict[str, dict[str, Markup]], list[CommentItem]]:
     """By path and `side:line` the comments of a line, as HTML; and those whose line is not shown."""
@@ -155,7 +165,6 @@ def _line_threads(
     head = thread_head(db, actor, spot, page.locale)
     can_apply = applicable(actor, spot, every, is_keeper=head.can_moderate)
     reading = start_reading(db, actor, spot, every, lines=parts, appliable=can_apply)
-    shown = _shown_lines(diff)
     boxes: dict[str, dict[str, list[CommentItem]]] = defaultdict(lambda: defaultdict(list))
     elsewhere: list[CommentItem] = []
     for comment in every:
@@ -213,13 +222,14 @@ def tensors_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) 
 
 @routes.post("/discussions/{num:int}/review")
 def post_review(request: Request, rt: RuntimeDep, db: WriteDb, actor: ActorDep, form: PageForm) -> Response:
-    """Approve, ask for changes, or comment on the whole."""
+    """Approve, ask for changes, or comment on the whole, with the notes gathered on lines."""
     spot = pull_spot(request, rt, db, actor)
     if actor.user_id is None:
         return sign_in_first(request, spot)
     kept = {"text": form.text("text", strip=False), "verdict": form.text("verdict")}
     try:
-        submit_review(db, actor, spot.thread, kept["verdict"], kept["text"])
+        notes = take_notes(db, actor, spot.thread)
+        submit_review(db, actor, spot.thread, kept["verdict"], kept["text"], notes)
     except LlmosError as refusal:
         db.rollback()
         with rt.database.reading() as look:

@@ -20,13 +20,14 @@ from llmos.features.auth.page_context import (
     request_locale,
 )
 from llmos.features.discussions.comments import LinePlace, add_comment
-from llmos.features.discussions.models import Comment
+from llmos.features.discussions.models import Comment, ReviewNote
 from llmos.features.discussions.pages.comment_pages import sign_in_first
 from llmos.features.discussions.pages.line_parts import read_lines
 from llmos.features.discussions.pages.spots import pull_spot, repo_of, thread_head
 from llmos.features.discussions.pages.thread_parts import LinePart, Spot
 from llmos.features.discussions.policy import access_comment, check_can_comment
 from llmos.features.discussions.pull_state import PullState, read_pull_state
+from llmos.features.discussions.review_notes import access_note, change_note, keep_note, list_notes
 from llmos.features.repos.pages.routes import RepoRoutes
 from llmos.features.repos.places import open_git
 from llmos.infra.i18n import lazy
@@ -40,7 +41,8 @@ MAX_LINES = 200
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Which lines are meant; `reply` is the public id of a comment to answer, or empty."""
+    """Which lines are meant; `reply` is the public id of a comment to answer, `note` of an unsent note
+    to change, or empty."""
 
     path: str
     side: str
@@ -48,6 +50,7 @@ class Wish:
     start_line: int
     reply: str = ""
     oid: str = ""
+    note: str = ""
 
 
 def _wish(values: Any) -> Wish:
@@ -59,9 +62,8 @@ def _wish(values: Any) -> Wish:
         raise BadRequest(lazy("Name the file in path, and the side: old or new."))
     if not 0 <= line - start_line < MAX_LINES:
         raise BadRequest(lazy("start_line must be at most %(limit)s lines above line.", limit=MAX_LINES - 1))
-    return Wish(
-        path, side, line, start_line, str(values.get("reply") or "")[:24], str(values.get("oid") or "")
-    )
+    reply, note = (str(values.get(name) or "")[:24] for name in ("reply", "note"))
+    return Wish(path, side, line, start_line, reply, str(values.get("oid") or ""), note)
 
 
 def _number(text: object, name: str) -> int:
@@ -72,7 +74,8 @@ def _number(text: object, name: str) -> int:
 
 @routes.get("/discussions/{num:int}/line")
 def line_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> Response:
-    """`?path=config.json&side=new&line=4`, `&suggest=1` to offer other lines, `&reply=<comment>`.
+    """`?path=config.json&side=new&line=4`, `&suggest=1` to offer other lines, `&reply=<comment>`;
+    `?note=<note>` changes what was written for a review.
 
     htmx gets the form alone, to stand below the line.
     """
@@ -80,6 +83,9 @@ def line_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
     if actor.user_id is None:
         return redirect_to_login(request)
     check_can_comment(db, actor, spot.thread)
+    if public_id := request.query_params.get("note"):
+        note = access_note(db, actor, spot.thread, public_id)
+        return _form(request, rt, db, actor, spot, _place_of_note(db, note), text=note.text)
     reply = _reply_of(db, actor, spot, request.query_params.get("reply", ""))
     wish = _wish(request.query_params) if reply is None else _place_of(reply)
     return _form(request, rt, db, actor, spot, wish, is_suggestion=bool(request.query_params.get("suggest")))
@@ -97,6 +103,13 @@ def _place_of(comment: Comment) -> Wish:
     return Wish(
         comment.path, comment.side or "new", comment.line, first, comment.public_id, comment.oid or ""
     )
+
+
+def _place_of_note(db: Session, note: ReviewNote) -> Wish:
+    reply = db.get(Comment, note.reply_to_id) if note.reply_to_id else None
+    first = note.start_line or note.line
+    reply_id = reply.public_id if reply else ""
+    return Wish(note.path, note.side, note.line, first, reply_id, note.oid, note.public_id)
 
 
 def _form(
@@ -130,6 +143,7 @@ def _form(
         "can_suggest": wish.side == "new" and not wish.reply and not is_suggestion and bool(chosen),
         "suggest_href": with_query(f"{spot.href}/line", {**here, "suggest": 1}),
         "is_part": is_part,
+        "is_first_note": not list_notes(db, actor, spot.thread),
         "place": LinePart(
             wish.path, wish.start_line, wish.line, wish.side, False, chosen, f"{spot.href}/files"
         ),
@@ -151,7 +165,7 @@ def _oid_of(state: PullState, side: str) -> str:
 @routes.post("/discussions/{num:int}/line")
 def post_line(request: Request, rt: RuntimeDep, actor: ActorDep, form: PageForm) -> Response:
     text = form.text("text", strip=False)
-    names = ("path", "side", "line", "start_line", "reply", "oid")
+    names = ("path", "side", "line", "start_line", "reply", "oid", "note")
     wish = _wish({name: form.text(name) for name in names})
     with rt.database.reading() as db:
         spot = pull_spot(request, rt, db, actor)
@@ -161,14 +175,25 @@ def post_line(request: Request, rt: RuntimeDep, actor: ActorDep, form: PageForm)
     try:
         with rt.database.writing() as db:
             spot = pull_spot(request, rt, db, actor)
-            reply = _reply_of(db, actor, spot, wish.reply)
-            comment = add_comment(db, actor, spot.thread, text, reply_to=reply, place=place)
-            href = f"{spot.href}/files#comment-{comment.public_id}"
+            public_id = _write(db, actor, spot, wish, text, place, is_note=form.text("as") == "note")
+            href = f"{spot.href}/files#comment-{public_id}"
     except LlmosError as refusal:
         with rt.database.reading() as db:
             spot = pull_spot(request, rt, db, actor)
             return _form(request, rt, db, actor, spot, wish, text=text, refusal=refusal)
     return redirect_page(request, href)
+
+
+def _write(
+    db: Session, actor: Actor, spot: Spot, wish: Wish, text: str, place: LinePlace, *, is_note: bool
+) -> str:
+    """Post the comment, or keep it for the review; its public id."""
+    if wish.note:
+        return change_note(db, actor, spot.thread, wish.note, text).public_id
+    reply = _reply_of(db, actor, spot, wish.reply)
+    if is_note:
+        return keep_note(db, actor, spot.thread, text, place, reply).public_id
+    return add_comment(db, actor, spot.thread, text, reply_to=reply, place=place).public_id
 
 
 def _checked_place(rt: Runtime, spot: Spot, wish: Wish) -> LinePlace:

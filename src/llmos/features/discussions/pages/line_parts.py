@@ -9,7 +9,7 @@ from functools import lru_cache
 import pygit2
 
 from llmos.core.errors import LlmosError
-from llmos.features.discussions.models import Comment
+from llmos.features.discussions.models import Comment, ReviewNote
 from llmos.features.discussions.pages.thread_parts import LinePart
 from llmos.features.discussions.pull_state import PullState
 from llmos.infra.git.trees import get_entry, read_blob
@@ -40,7 +40,7 @@ def _read(git_path: str, commit: str, path: str) -> tuple[str, ...]:
     return tuple(data.decode("utf-8", "replace").splitlines())
 
 
-def line_part(git_repo: pygit2.Repository | None, comment: Comment, href: str) -> LinePart:
+def line_part(git_repo: pygit2.Repository | None, comment: Comment | ReviewNote, href: str) -> LinePart:
     """The place of a line comment with the lines themselves, as they were when it was written."""
     assert comment.path is not None
     last = comment.line or 1
@@ -56,13 +56,13 @@ def line_part(git_repo: pygit2.Repository | None, comment: Comment, href: str) -
         first=first,
         last=last,
         side=comment.side or "new",
-        is_resolved=comment.resolved_at is not None,
+        is_resolved=isinstance(comment, Comment) and comment.resolved_at is not None,
         lines=shown,
         href=f"{href}/files#comment-{comment.public_id}",
     )
 
 
-def current_line(git_repo: pygit2.Repository, comment: Comment, state: PullState) -> int | None:
+def current_line(git_repo: pygit2.Repository, comment: Comment | ReviewNote, state: PullState) -> int | None:
     """The number the comment's last line has in the files as they are now; None: it was changed."""
     now = state.fork_oid if comment.side == "old" else state.head_oid
     if comment.path is None or comment.line is None or comment.oid is None:

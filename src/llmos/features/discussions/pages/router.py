@@ -13,6 +13,7 @@ from llmos.features.discussions.pages import (
     files,
     line_form,
     listing,
+    note_parts,
     opening,
     resolving,
     rules,
@@ -26,7 +27,9 @@ from llmos.features.repos.pages.frame import set_thread_counter
 from llmos.features.repos.pages.router import add_repo_routes
 from llmos.features.repos.pages.routes import RepoRoutes
 
-_MODULES = (listing, opening, conversation, thread_actions, files, line_form, resolving, rules)
+_MODULES = (
+    listing, opening, conversation, thread_actions, files, line_form, note_parts, resolving, rules,
+)  # fmt: skip
 _comments = RepoRoutes()
 
 

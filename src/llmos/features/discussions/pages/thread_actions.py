@@ -187,7 +187,7 @@ def post_resolve(request: Request, rt: RuntimeDep, db: WriteDb, actor: ActorDep,
 
 
 def _back(page: str, spot: Spot, public_id: str) -> str:
-    return f"{spot.href}/files#comment-{public_id}" if page == "files" else f"{spot.href}#comment-{public_id}"
+    return f"{spot.href}/files#comment-{public_id}" if page == "files" else spot.permalink(public_id)
 
 
 @routes.post("/discussions/{num:int}/comments/{comment:seg}/apply")

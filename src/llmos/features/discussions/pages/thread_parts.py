@@ -46,9 +46,12 @@ class Spot:
 
     def comment_href(self, comment: Comment) -> str:
         """The permalink of a comment: an anchor where one page shows the whole thread."""
+        return self.permalink(comment.public_id)
+
+    def permalink(self, public_id: str) -> str:
         if is_whole(self.thread):
-            return f"{self.href}#comment-{comment.public_id}"
-        return f"{self.href}/comments/{comment.public_id}"
+            return f"{self.href}#comment-{public_id}"
+        return f"{self.href}/comments/{public_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,15 @@ class CommentItem:
 
 @dataclass(frozen=True, slots=True)
 class EventItem:
-    """`name` is a kind of `events`; `commits` are neighbouring commits of one person."""
+    """`name` is a kind of `events`; `commits` are neighbouring commits of one person, `href` leads to
+    the comment it names."""
 
     name: str
     person: Person | None
     at: datetime
     data: Mapping[str, Any]
     commits: Sequence[Mapping[str, Any]] = ()
+    href: str = ""
     kind: Literal["event"] = "event"
 
 
@@ -168,7 +173,7 @@ def thread_items(
             query = {"after": entry.after, "until": entry.until or None}
             items.append(GapItem(with_query(gap_href or spot.href, query), entry.count))
         else:
-            _add_event(items, entry)
+            _add_event(items, spot, entry)
     return items
 
 
@@ -243,10 +248,12 @@ def _badges(thread: Thread, comment: Comment, locale: Locale) -> list[Badge]:
     return found
 
 
-def _add_event(items: list[Item], event: ThreadEvent) -> None:
+def _add_event(items: list[Item], spot: Spot, event: ThreadEvent) -> None:
     person = person_of(event.actor)
     if event.kind != events.COMMIT:
-        items.append(EventItem(event.kind, person, event.created_at, event.data))
+        comment_id = event.data.get("comment_id")
+        href = spot.permalink(comment_id) if comment_id else ""
+        items.append(EventItem(event.kind, person, event.created_at, event.data, href=href))
         return
     before = items[-1] if items else None
     commits: Sequence[Mapping[str, Any]] = (event.data,)
