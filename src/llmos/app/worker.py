@@ -19,8 +19,8 @@ from llmos.infra.settings import get_settings
 
 log = logging.getLogger("llmos.worker")
 
-# With the quarter second in which open pages ask, news arrives within a second.
-IDLE_S = 0.25
+# As often as open pages ask: from an event to the pages that show it, two such waits and the work.
+IDLE_S = 0.1
 Task = Callable[[Runtime], object]
 
 

@@ -253,3 +253,24 @@ def test_an_opened_thread_is_read_and_a_hidden_one_does_not_count(stage: Stage, 
     stage.write(lambda db: setattr(db.get_one(Thread, second), "hidden_at", clock.now()))
     assert 'data-unread="0"' in ada.get("/models").text
     assert ada.client.get("/api/users/grace/overview").json()["numDiscussions"] == 1
+
+
+def test_many_people_are_told_at_once_and_their_unread_counted_at_once(stage: Stage) -> None:
+    ids = [user.id for user in stage.users.values()]
+    ada, grace, root = ids[:3]
+
+    def tell(db: Session) -> list[int]:
+        everybody = dict.fromkeys(ids, "watching")
+        first = service.notify(db, everybody, service.News("comment", "k:1", "T", "/x", actor_id=ada))
+        again = service.notify(db, {grace: "mention"}, service.News("comment", "k:1", "T", "/x"))
+        only = service.notify(db, {ada: "mention", grace: "mention"}, service.News("comment", "k:2"))
+        return [first, again, only]
+
+    assert stage.write(tell) == [len(ids) - 1, 0, 2]
+    with stage.rt.database.reading() as db:
+        assert queries.count_unread_of(db, ids) == {key: queries.count_unread(db, key) for key in ids}
+        assert queries.count_unread_of(db, ids)[grace] == 2
+        assert queries.count_unread_of(db, [root]) == {root: 1}
+        mails = db.scalars(select(OutboxEvent).where(OutboxEvent.topic == service.MAIL_TOPIC)).all()
+        # What is watched goes into a digest, the mentions at once.
+        assert sorted(mail.payload["user_id"] for mail in mails) == sorted([ada, grace])

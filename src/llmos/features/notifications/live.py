@@ -1,6 +1,6 @@
 """Live news for open pages: server-sent events.
 
-One task for the whole process asks the database, four times a second and only while somebody is
+One task for the whole process asks the database, ten times a second and only while somebody is
 connected, for notifications newer than the last one, and hands them to the connections they are
 for. A connection is a queue and two small tasks.
 """
@@ -36,7 +36,7 @@ from llmos.infra.web.deps import run_read
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.25
+POLL_S = 0.1
 HEARTBEAT_S = 25.0
 # A connection ends after this and the browser opens another one, with credentials checked anew.
 MAX_AGE_S = 1800.0

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
 from llmos.core.pagination import Page, check_limit, decode_cursor, make_page
 from llmos.features.accounts.actor import Actor
+from llmos.features.accounts.models import User
 from llmos.features.discussions.models import Thread
 from llmos.features.notifications.models import Notification
 from llmos.features.repos.cursors import cursor_int
@@ -32,16 +33,21 @@ class RepoCount:
     unread: int
 
 
-def count_unread(db: Session, user_id: int) -> int:
-    """How many notifications are unread, at most MAX_COUNTED; those of hidden threads do not count."""
+def _unread_of(user_id: Any) -> Select[Any]:
+    # Counted inside a limit: whoever has thousands costs no more than a hundred.
     unread = (
         select(Notification.id)
         .outerjoin(Thread, Thread.id == Notification.thread_id)
         .where(Notification.user_id == user_id, Notification.read_at.is_(None), Thread.hidden_at.is_(None))
+        .correlate(User)
         .limit(MAX_COUNTED)
-        .subquery()
     )
-    return db.scalar(select(func.count()).select_from(unread)) or 0
+    return select(func.count()).select_from(unread.subquery())
+
+
+def count_unread(db: Session, user_id: int) -> int:
+    """How many notifications are unread, at most MAX_COUNTED; those of hidden threads do not count."""
+    return db.scalar(_unread_of(user_id)) or 0
 
 
 def unread_for_bell(rt: Runtime, user_id: int) -> int:
@@ -54,7 +60,13 @@ def unread_for_bell(rt: Runtime, user_id: int) -> int:
 
 
 def count_unread_of(db: Session, user_ids: Iterable[int]) -> dict[int, int]:
-    return {user_id: count_unread(db, user_id) for user_id in user_ids}
+    """`count_unread` of many people at once."""
+    ids = list(user_ids)
+    found: dict[int, int] = {}
+    for start in range(0, len(ids), 500):
+        counted = select(User.id, _unread_of(User.id).correlate(User).scalar_subquery())
+        found |= dict(db.execute(counted.where(User.id.in_(ids[start : start + 500]))).all())
+    return found
 
 
 def shown_to(actor: Actor) -> ColumnElement[bool]:

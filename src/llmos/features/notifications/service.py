@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from llmos.features.accounts.models import User
 from llmos.features.discussions.models import Thread
 from llmos.features.notifications.models import Notification, NotificationSettings
 from llmos.features.notifications.reasons import LABELS, MODES, NEVER, NOW, mail_modes
-from llmos.infra.db.upsert import insert_missing, upsert
+from llmos.infra.db.upsert import insert_new, upsert
 from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
 from llmos.infra.runtime import Runtime
@@ -46,43 +46,41 @@ def notify(db: Session, recipients: Mapping[int, str], news: News) -> int:
     whoever did it themselves. Mail that goes at once is queued with it.
     """
     ids = [user_id for user_id in recipients if user_id != news.actor_id]
-    told = 0
-    for user, wishes in _people(db, ids):
-        mode = mail_modes(wishes).get(recipients[user.id], NEVER) if user.email_verified_at else NEVER
-        row = {
-            "user_id": user.id,
-            "event_key": news.event_key,
-            "reason": recipients[user.id],
-            "kind": news.kind,
-            "actor_id": news.actor_id,
-            "repo_id": news.repo_id,
-            "thread_id": news.thread_id,
-            "comment_id": news.comment_id,
-            "title": news.title[:300],
-            "href": news.href[:600],
-            "data": news.data,
-            "mail": mode,
-            "created_at": clock.now(),
-        }
-        if not insert_missing(db, Notification, [row]):
-            continue
-        told += 1
-        if mode == NOW:
-            emit(db, MAIL_TOPIC, {"user_id": user.id, "key": news.event_key})
-    return told
+    now = clock.now()
+    shared = {
+        "event_key": news.event_key,
+        "kind": news.kind,
+        "actor_id": news.actor_id,
+        "repo_id": news.repo_id,
+        "thread_id": news.thread_id,
+        "comment_id": news.comment_id,
+        "title": news.title[:300],
+        "href": news.href[:600],
+        "data": news.data,
+        "created_at": now,
+    }
+    rows = []
+    for user_id, has_mail, wishes in _people(db, ids):
+        reason = recipients[user_id]
+        mode = mail_modes(wishes).get(reason, NEVER) if has_mail else NEVER
+        rows.append(shared | {"user_id": user_id, "reason": reason, "mail": mode})
+    told = insert_new(db, Notification, rows, "user_id")
+    for row in rows:
+        if row["mail"] == NOW and row["user_id"] in told:
+            emit(db, MAIL_TOPIC, {"user_id": row["user_id"], "key": news.event_key})
+    return len(told)
 
 
-def _people(db: Session, ids: list[int]) -> list[tuple[User, dict[str, Any] | None]]:
-    found: list[tuple[User, dict[str, Any] | None]] = []
+def _people(db: Session, ids: list[int]) -> Iterator[tuple[int, bool, dict[str, Any] | None]]:
+    """Id, whether mail can reach them, what they wish: of those whose account is not disabled."""
     for start in range(0, len(ids), 500):
         statement = (
-            select(User, NotificationSettings.mail)
+            select(User.id, User.email_verified_at.is_not(None), NotificationSettings.mail)
             .outerjoin(NotificationSettings, NotificationSettings.user_id == User.id)
             .where(User.id.in_(ids[start : start + 500]), User.disabled_at.is_(None))
             .order_by(User.id)
         )
-        found += [(user, wishes) for user, wishes in db.execute(statement)]
-    return found
+        yield from db.execute(statement)
 
 
 def mark_read(db: Session, actor: Actor, ids: list[int]) -> None:

@@ -29,6 +29,14 @@ def insert_missing(db: Session, table: type[Base], rows: Sequence[dict[str, Any]
     return max(cast(CursorResult[Any], result).rowcount, 0)
 
 
+def insert_new(db: Session, table: type[Base], rows: Sequence[dict[str, Any]], column: str) -> set[Any]:
+    """`insert_missing` that tells which rows were new, by the values of one column."""
+    if not rows:
+        return set()
+    made = _insert(db, table).on_conflict_do_nothing().returning(table.__table__.c[column])
+    return set(db.scalars(made, list(rows)))
+
+
 def upsert(
     db: Session,
     table: type[Base],
