@@ -14,6 +14,7 @@ from llmos.features.discovery import posts as _posts  # noqa: F401  # threads in
 from llmos.features.discovery.feed import forget_old_news
 from llmos.features.discussions import forum_events as _forum  # noqa: F401  # the score of topics
 from llmos.features.discussions import pulls as _pulls  # noqa: F401  # ties threads to refs that move
+from llmos.features.jobs.keeping import JobKeeper
 from llmos.features.moderation.events import remind_of_cases
 from llmos.features.moderation.standing import recount_standings
 from llmos.features.notifications import events as _events  # noqa: F401  # who is told of what
@@ -48,6 +49,7 @@ def periodic_tasks() -> list[Periodic]:
     return [
         Periodic("send mail", 1.0, Aside(_send_mail)),
         Periodic("call webhooks", 1.0, Courier()),
+        Periodic("take lost jobs back and start those that are due", 2.0, JobKeeper()),
         Periodic("shorten the log of webhooks", HOUR_S, forget_old_deliveries),
         Periodic("line up digests", 10 * MINUTE_S, queue_digests),
         Periodic("forget old notifications", DAY_S, forget_old),
@@ -82,5 +84,5 @@ def _send_mail(rt: Runtime) -> None:
 
 def _collect_lfs(rt: Runtime) -> None:
     with rt.database.reading() as db:
-        plan = plan_gc(db, rt, referenced_oids)
+        plan = plan_gc(db, rt, referenced_oids, find_strays=False)
     collect(rt, plan, referenced_oids)

@@ -117,6 +117,19 @@ class Settings(BaseSettings):
     rate_pages: int = Field(2000, ge=1, description="Page requests per client in five minutes.")
     rate_signin: int = Field(30, ge=1, description="Sign-in attempts per client in five minutes.")
 
+    job_lease_s: float = Field(
+        60.0, ge=5, description="Seconds after which a runner that is not heard of loses its job."
+    )
+    jobs_waiting: int = Field(
+        2000, ge=1, description="Jobs that may wait at a time for one person or organisation."
+    )
+    jobs_running: int = Field(
+        0, ge=0, description="Jobs that may run at a time for one person or organisation; 0: no limit."
+    )
+    jobs_network: bool = Field(
+        True, description="Whether a job may ask for the network (label network=internet)."
+    )
+
     session_days: int = Field(30, ge=1, description="Days a browser session lasts without use.")
     secure_cookies: Literal["auto", "always", "never"] = Field(
         "auto", description="Whether cookies demand https; auto follows the request's scheme."

@@ -5,7 +5,8 @@ are the hub's; durations are seconds. A runner measures its lease with its own m
 `lease_s`, never by comparing `expires_at` with its wall clock.
 
 Every call carries `Authorization: Bearer <runner token>`; calls about one job also carry
-`X-LLMOS-Lease: <lease_token>`. Answers other than 2xx are `{"error": text, "code": code}`.
+`X-LLMOS-Lease: <lease_token>`. Answers other than 2xx are `{"error": text}`; a 409 also
+has `code` and `state`.
 
 | call | body | answer |
 |---|---|---|

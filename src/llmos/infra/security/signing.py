@@ -23,6 +23,10 @@ class Signer:
         derived = hmac.digest(self._key, b"llmos:" + purpose.encode(), hashlib.sha256)
         return hmac.digest(derived, data, hashlib.sha256)[:20]
 
+    def derive_key(self, purpose: str) -> bytes:
+        """32 bytes for another use of the instance's key, unlike those of any signature."""
+        return hmac.digest(self._key, b"llmos-key:" + purpose.encode(), hashlib.sha256)
+
     def sign(self, purpose: str, payload: dict[str, Any], *, ttl_s: float | None = None) -> str:
         """URL-safe text; `exp` (unix seconds) is added when `ttl_s` is given."""
         body = dict(payload)

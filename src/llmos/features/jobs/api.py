@@ -1,0 +1,176 @@
+"""What runners call: see `wire.jobs` for the table. A runner token opens these and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from llmos.core.errors import Unprocessable
+from llmos.features.auth.edge import presented_token
+from llmos.features.jobs.claiming import claim_job, find_candidates
+from llmos.features.jobs.models import Runner
+from llmos.features.jobs.reporting import take_events, take_heartbeat, take_proposal
+from llmos.features.jobs.runners import needs_note, note_seen, runner_of, welcome
+from llmos.infra.i18n import lazy
+from llmos.infra.runtime import Runtime
+from llmos.infra.security.ratelimit import mark_credential_good
+from llmos.infra.web.bodies import read_body
+from llmos.infra.web.deps import RuntimeDep, run_read, run_write
+from llmos.infra.web.ending import has_end_begun, watch_for_end
+from llmos.infra.web.routing import add_router
+from llmos.infra.web.urls import base_url
+from llmos.wire.jobs import (
+    LEASE_HEADER,
+    MAX_CLAIM_WAIT_S,
+    Claim,
+    EventBatch,
+    Heartbeat,
+    StateProposal,
+)
+from llmos.wire.runners import DrainRequest, RunnerHello
+
+router = APIRouter(tags=["runners"])
+
+POLL_S = 0.25
+MAX_BODY_BYTES = 8 * 1024 * 1024
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T", bound=BaseModel)
+
+
+async def _ask(rt: Runtime, request: Request) -> Runner:
+    """Who is calling: a runner, by its token. Raises Unauthenticated before the body is read."""
+    token = presented_token(request.headers.raw)
+    runner = await run_read(rt, lambda db: runner_of(db, token))
+    mark_credential_good(request.scope)
+    return runner
+
+
+async def _read(request: Request, shape: type[M]) -> M:
+    data = await read_body(request.receive, limit_bytes=MAX_BODY_BYTES)
+    try:
+        return shape.model_validate_json(data or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "body"
+        raise Unprocessable(
+            lazy("%(where)s: %(why)s.", where=where, why=first["msg"]), data={"field": where}
+        ) from error
+
+
+def _say(message: BaseModel) -> Response:
+    return Response(message.model_dump_json(), media_type="application/json")
+
+
+@router.post("/api/runners/hello")
+async def post_hello(request: Request, rt: RuntimeDep) -> Response:
+    """A runner introduces itself, and learns how the hub sees it."""
+    runner = await _ask(rt, request)
+    hello = await _read(request, RunnerHello)
+    await run_write(rt, lambda db: note_seen(db, runner.id, hello))
+    return _say(welcome(rt, runner, base_url(request, rt.settings)))
+
+
+@router.post("/api/runners/drain")
+async def post_drain(request: Request, rt: RuntimeDep) -> Response:
+    """A runner that wants no more jobs, or wants them again."""
+    await _ask(rt, request)
+    wish = await _read(request, DrainRequest)
+
+    def change(db: Session) -> Runner:
+        found = runner_of(db, presented_token(request.headers.raw))
+        found.is_draining = wish.draining
+        return found
+
+    return _say(welcome(rt, await run_write(rt, change), base_url(request, rt.settings)))
+
+
+@router.post("/api/runners/claim")
+async def post_claim(request: Request, rt: RuntimeDep) -> Response:
+    """The next job for this runner, under a lease; 204 when none comes within `wait_s`."""
+    runner = await _ask(rt, request)
+    hello = await _read(request, RunnerHello)
+    watch_for_end()
+    if needs_note(runner, hello):
+        await run_write(rt, lambda db: note_seen(db, runner.id, hello))
+    ends_at = time.monotonic() + min(hello.wait_s, MAX_CLAIM_WAIT_S)
+    while True:
+        claim = await _try(request, rt, hello)
+        if claim is not None:
+            return _say(claim)
+        if time.monotonic() >= ends_at or has_end_begun() or await request.is_disconnected():
+            return Response(status_code=204)
+        await asyncio.sleep(POLL_S)
+
+
+async def _try(request: Request, rt: Runtime, hello: RunnerHello) -> Claim | None:
+    hub_url = base_url(request, rt.settings)
+    token = presented_token(request.headers.raw)
+
+    def look(db: Session) -> tuple[int, list[int]]:
+        runner = runner_of(db, token)
+        return runner.id, find_candidates(db, rt, runner, hello)
+
+    runner_id, candidates = await run_read(rt, look)
+    if not candidates:
+        return None
+    return await run_write(rt, lambda db: claim_job(db, rt, runner_id, hello, candidates, hub_url))
+
+
+async def _told(
+    request: Request, rt: Runtime, shape: type[M], take: Callable[[Session, Runner, str, M], T]
+) -> Response:
+    """A call about one job, in one transaction with the check of its lease."""
+    asked = await _ask(rt, request)
+    message = await _read(request, shape)
+    lease = request.headers.get(LEASE_HEADER, "")
+
+    def work(db: Session) -> T:
+        runner = db.get(Runner, asked.id)
+        assert runner is not None
+        return take(db, runner, lease, message)
+
+    return _say(await run_write(rt, work))
+
+
+@router.post("/api/runners/jobs/{job_id:seg}/events")
+async def post_events(request: Request, rt: RuntimeDep, job_id: str) -> Response:
+    """Log lines, points of curves, progress and samples; each number is kept once."""
+    return await _told(
+        request,
+        rt,
+        EventBatch,
+        lambda db, runner, lease, batch: take_events(db, rt, runner, job_id, lease, batch),
+    )
+
+
+@router.post("/api/runners/jobs/{job_id:seg}/heartbeat")
+async def post_heartbeat(request: Request, rt: RuntimeDep, job_id: str) -> Response:
+    """A sign of life that renews the lease."""
+    return await _told(
+        request,
+        rt,
+        Heartbeat,
+        lambda db, runner, lease, beat: take_heartbeat(db, rt, runner, job_id, lease, beat),
+    )
+
+
+@router.post("/api/runners/jobs/{job_id:seg}/state")
+async def post_state(request: Request, rt: RuntimeDep, job_id: str) -> Response:
+    """A state the runner proposes; 409 when it does not follow, or the lease is lost."""
+    return await _told(
+        request,
+        rt,
+        StateProposal,
+        lambda db, runner, lease, proposal: take_proposal(db, rt, runner, job_id, lease, proposal),
+    )
+
+
+def add_runner_routes(app: FastAPI) -> None:
+    add_router(app, router)
