@@ -25,7 +25,8 @@ from llmos.features.discussions.models import Thread
 from llmos.features.discussions.threads import open_thread
 from llmos.features.moderation.events import remind_of_cases
 from llmos.features.moderation.flags import file_flag
-from llmos.features.moderation.models import Appeal, Case, Measure, RepoBlock, Standing
+from llmos.features.moderation.measures import undo
+from llmos.features.moderation.models import Appeal, Case, Measure, RepoBlock, Sanction, Standing
 from llmos.features.moderation.sanctions import impose
 from llmos.features.notifications.models import Notification
 from llmos.features.repos.lifecycle import create_repo
@@ -347,6 +348,28 @@ def test_the_operators_own_code_of_conduct(bench: Bench) -> None:
     assert "models" in bench.get("/code-of-conduct").text
     (bench.forum.rt.settings.home / "code-of-conduct.zh.md").write_text("# 本站守则\n", "utf-8")
     assert "本站守则" in bench.get("/code-of-conduct").text
+
+
+def test_a_warning_stays_on_every_page_until_it_is_read(bench: Bench) -> None:
+    words = "A moderator has warned you"
+    assert words not in bench.get("/", "newbie").text
+    with bench.forum.rt.database.writing() as db:
+        mira, newbie = bench.forum.actor(db, "mira"), access_user(db, OPERATOR, "newbie")
+        measure = impose(db, mira, newbie, "warn", "No insults")
+        impose(db, mira, newbie, "suspend", "Insults again", days=1)
+    assert "Your account is suspended" in bench.get("/", "newbie").text, "the stricter one is said first"
+    with bench.forum.rt.database.writing() as db:
+        mira = bench.forum.actor(db, "mira")
+        undo(db, mira, db.scalars(select(Measure).where(Measure.verb == "suspend")).one())
+    page = bench.get("/forum", "newbie").text
+    assert words in page
+    assert "account is suspended" not in page
+    assert bench.post("/forum/new", "newbie", category="help", title="Why?", text="Why?").status_code == 303
+    warning = bench.one(Sanction, measure_id=measure.id)
+    bench.post("/moderation/standing", "member1", action="seen", sanction=warning.id)
+    assert words in bench.get("/forum", "newbie").text, "somebody else cannot read it for them"
+    bench.post("/moderation/standing", "newbie", action="seen", sanction=warning.id)
+    assert words not in bench.get("/forum", "newbie").text
 
 
 def test_pages_ask_the_database_little(bench: Bench) -> None:

@@ -46,6 +46,8 @@ class Actor:
     avatar_url: str | None = None
     # A suspended person reads, appeals and exports, and does nothing else.
     is_suspended: bool = False
+    # Warned by a moderator, and has not said yet that they have read it.
+    is_warned: bool = False
 
     @property
     def is_anonymous(self) -> bool:

@@ -60,7 +60,8 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(300))
     is_admin: Mapped[bool] = mapped_column(default=False)
     disabled_at: Mapped[datetime | None]
-    # Kept by `moderation`, which knows why: `suspend` or `ban`, in force until then (null: for good).
+    # Kept by `moderation`, which knows why: `suspend` or `ban`, in force until then (null: for good),
+    # or `warn` until they say that they have read it.
     sanction: Mapped[str | None] = mapped_column(String(8))
     sanctioned_until: Mapped[datetime | None]
     locale: Mapped[str | None] = mapped_column(String(8))

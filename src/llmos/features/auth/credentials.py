@@ -45,6 +45,7 @@ def actor_for_user(db: Session, user: User, **credential: Any) -> Actor:
         theme=user.theme,
         avatar_url=avatar_url(user.namespace),
         is_suspended=is_suspended,
+        is_warned=user.is_sanctioned("warn"),
         **credential,
     )
 

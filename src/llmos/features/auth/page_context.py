@@ -89,6 +89,9 @@ def page_context(request: Request, actor: Actor | None = None, **extra: Any) -> 
     if actor.is_suspended:
         values["notice"] = lazy("Your account is suspended: see why, until when, and how to appeal.")
         values["notice_href"] = "/moderation/standing"
+    elif actor.is_warned:
+        values["notice"] = lazy("A moderator has warned you: read what for.")
+        values["notice_href"] = "/moderation/standing"
     return PageContext(**{**values, **extra})
 
 

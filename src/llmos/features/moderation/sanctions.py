@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -111,14 +111,21 @@ def lift(db: Session, actor: Actor, measure: Measure) -> None:
 
 
 def refresh(db: Session, user: User) -> None:
-    """Bring the account's own mark up to date with the sanctions in force: a ban before a suspension,
-    the one that ends last before the others."""
+    """Bring the account's own mark up to date with the sanctions in force: a ban before a suspension
+    before a warning nobody has read yet, the one that ends last before the others."""
     now = clock.now()
-    rows = [row for row in in_force(db, user.id, now) if row.kind != WARN]
-    rows.sort(key=lambda row: (row.kind == BAN, row.ends_at is None, row.ends_at or now))
+    rows = [row for row in in_force(db, user.id, now) if row.kind != WARN or row.seen_at is None]
+    rows.sort(key=lambda row: (KINDS.index(row.kind), row.ends_at is None, row.ends_at or now))
     user.sanction = rows[-1].kind if rows else None
     user.sanctioned_until = rows[-1].ends_at if rows else None
     db.flush()
+
+
+def note_read(db: Session, user: User, sanction_id: int) -> None:
+    """The person has read a warning, which ends it; what suspends somebody goes on."""
+    mine = (Sanction.id == sanction_id, Sanction.user_id == user.id, Sanction.kind == WARN)
+    db.execute(update(Sanction).where(*mine, Sanction.seen_at.is_(None)).values(seen_at=clock.now()))
+    refresh(db, user)
 
 
 def in_force(db: Session, user_id: int, now: datetime | None = None) -> list[Sanction]:

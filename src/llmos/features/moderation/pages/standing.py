@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from llmos.core import clock
 from llmos.core.errors import BadRequest, Conflict, LlmosError
 from llmos.features.accounts.actor import Actor
+from llmos.features.accounts.models import User
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import (
     PageForm,
@@ -24,7 +23,7 @@ from llmos.features.auth.page_context import (
 from llmos.features.moderation import queries, sanctions
 from llmos.features.moderation.appeals import MAX_TEXT_CHARS, file_appeal
 from llmos.features.moderation.flags import REASONS
-from llmos.features.moderation.models import BAN, SUSPEND, WARN, Measure, Sanction, Standing
+from llmos.features.moderation.models import WARN, Measure, Sanction, Standing
 from llmos.features.moderation.pages.common import measure_row
 from llmos.features.moderation.standing import LEADER, NAMES, REQUIREMENTS, Progress, measure_progress
 from llmos.features.moderation.wording import BY_REPORTS
@@ -139,11 +138,8 @@ def post_standing(request: Request, rt: RuntimeDep, actor: ActorDep, form: PageF
         return redirect_to_login(request)
     if form.text("action") == "seen":
         with rt.database.writing() as db:
-            mine = (Sanction.id == _number(form.text("sanction"))) & (Sanction.user_id == actor.user_id)
-            # What suspends somebody goes on; a warning that was read is over.
-            is_warning = Sanction.kind.not_in((SUSPEND, BAN))
-            now = clock.now()
-            db.execute(update(Sanction).where(mine, is_warning).values(seen_at=now))
+            user = db.get_one(User, actor.user_id)
+            sanctions.note_read(db, user, _number(form.text("sanction")))
         return redirect_page(request, STANDING)
     measure_id, text = _number(form.text("measure")), form.text("text")
     try:
