@@ -1,0 +1,99 @@
+"""Texts to token ids, as fast as `tokenizers` goes.
+
+Measured: `tokenizers` is fastest on batches of pieces of some 20 kB; one long string is several times
+slower. So long texts are cut where no token can reach across (in front of blanks after a letter), a
+thread encodes the next batch while this one is written, and offsets are not asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+PIECE_CHARS = 20_000
+BATCH_CHARS = 1_000_000
+# In front of a newline, or else of any blank, that follows something that is not blank.
+_CUTS = (re.compile(r"(?<=\S)(?=\n)"), re.compile(r"(?<=\S)(?=\s)"), re.compile(r"(?<=[。！？；，、])"))
+
+
+def pieces(text: str) -> list[str]:
+    """`text` cut into pieces of at most some 20,000 characters that encode as the whole would.
+
+    A text that has neither blanks nor Chinese punctuation for so long is cut anywhere.
+    """
+    if len(text) <= PIECE_CHARS:
+        return [text]
+    out = []
+    start = 0
+    while len(text) - start > PIECE_CHARS:
+        end = _cut(text, start)
+        out.append(text[start:end])
+        start = end
+    return [*out, text[start:]]
+
+
+def _cut(text: str, start: int) -> int:
+    limit = start + PIECE_CHARS
+    for pattern in _CUTS:
+        found = [match.start() for match in pattern.finditer(text, limit - PIECE_CHARS // 4, limit)]
+        if found:
+            return found[-1]
+    return limit
+
+
+def iter_token_ids(
+    texts: Iterable[str], tokenizer: Tokenizer, *, bos_id: int | None = None, eos_id: int | None = None
+) -> Iterator[NDArray[np.uint32]]:
+    """The token ids of each text in order, between `bos_id` and `eos_id` where given.
+
+    The tokenizer's own template adds nothing. Uses all cores unless TOKENIZERS_PARALLELISM is false.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    with ThreadPoolExecutor(1) as pool:
+        waiting: tuple[list[int], Future[list[Any]]] | None = None
+        for batch in _batches(texts):
+            counts = [len(parts) for parts in batch]
+            flat = [part for parts in batch for part in parts]
+            started = pool.submit(tokenizer.encode_batch_fast, flat, add_special_tokens=False)
+            if waiting:
+                yield from _joined(*waiting, bos_id, eos_id)
+            waiting = (counts, started)
+        if waiting:
+            yield from _joined(*waiting, bos_id, eos_id)
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[list[str]]]:
+    batch: list[list[str]] = []
+    size = 0
+    for text in texts:
+        batch.append(pieces(text))
+        size += len(text)
+        if size >= BATCH_CHARS or len(batch) >= 10_000:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _joined(
+    counts: list[int], encoded: Future[list[Any]], bos_id: int | None, eos_id: int | None
+) -> Iterator[NDArray[np.uint32]]:
+    import numpy as np
+
+    encodings = iter(encoded.result())
+    before = [] if bos_id is None else [bos_id]
+    after = [] if eos_id is None else [eos_id]
+    for count in counts:
+        ids = list(before)
+        for _ in range(count):
+            ids += next(encodings).ids
+        ids += after
+        yield np.array(ids, dtype=np.uint32)
