@@ -1,0 +1,132 @@
+"""One pass over all sources of a recipe: read, clean, leave out copies, hold out a part, write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import IO
+
+from llmos.lab.data.clean import Cleaning, normalise, refusal
+from llmos.lab.data.dedup import Deduplicator
+from llmos.lab.data.errors import DataError
+from llmos.lab.data.examples import Example, choose_columns, cut_end, draw, example_of, example_text
+from llmos.lab.data.language import language_of
+from llmos.lab.data.readers import iter_rows
+from llmos.lab.data.sources import Opened
+from llmos.lab.data.statistics import Statistics
+from llmos.lab.recipes.schema import PRETRAINING, Data
+
+# Told now and then: documents read, bytes read, bytes in all.
+Progress = Callable[[int, int, int], None]
+Files = Mapping[str, IO[bytes]]
+
+# Of a longer text for pre-training the end is held out: a book is too much to hold out whole.
+LONG_CHARS = 200_000
+_TELL_EVERY = 200
+
+
+class _Full(Exception):
+    """Enough was read."""
+
+
+class Reader:
+    """One pass over all sources."""
+
+    def __init__(self, data: Data, objective: str, progress: Progress | None) -> None:
+        options = data.cleaning
+        self.data, self.objective, self.progress = data, objective, progress
+        self.is_text = objective in PRETRAINING
+        self.cleaning = Cleaning(options.form, options.min_chars, options.max_repeated, options.keep_spaces)
+        self.copies = Deduplicator(options.dedup)
+        self.languages = frozenset(options.languages)
+        self.statistics = Statistics()
+        self.bytes_done = self.bytes_all = 0
+        self.held_out = 0.0
+        self.last = b""
+        self.last_copies = 0
+
+    def run(self, out: Files, sources: list[Opened], validation: list[Opened]) -> None:
+        self.bytes_all = sum(f.size_bytes for opened in sources + validation for f in opened.files)
+        self.held_out = 1.0
+        for opened in validation:
+            self._read(opened, out)
+        self.held_out = 0.0 if validation else self.data.held_out
+        try:
+            for opened in sources:
+                self._read(opened, out)
+        except _Full:
+            pass
+        self._hold_one_out(out)
+        if self.progress:
+            self.progress(self.statistics.read, self.bytes_all, self.bytes_all)
+
+    def _read(self, opened: Opened, out: Files) -> None:
+        source = opened.source
+        for file in opened.files:
+            columns: dict[str, str] | None = None
+            path = file.fetch()
+            for row in iter_rows(path, unit=source.unit, encoding=source.encoding):
+                if columns is None:
+                    columns = choose_columns(self.objective, row, self.data, source, file.name)
+                self._take(example_of(row, columns, file.name), source.weight, out)
+            if columns is None:
+                raise DataError(f"{file.name} has no rows. Remove it from data, or fill it.")
+            self.bytes_done += file.size_bytes
+
+    def _take(self, example: Example, weight: float, out: Files) -> None:
+        statistics = self.statistics
+        statistics.read += 1
+        if self.progress and statistics.read % _TELL_EVERY == 0:
+            self.progress(statistics.read, self.bytes_done, self.bytes_all)
+        if self.is_text:
+            example = {"text": normalise(str(example["text"] or ""), self.cleaning)}
+        text = example_text(example)
+        language = language_of(text)
+        reason = refusal(text, self.cleaning) or self._unwanted(language) or self.copies.copy_of(text)
+        if reason:
+            statistics.dropped[reason] += 1
+            return
+        statistics.languages[language] += 1
+        self._put(example, text, weight, out)
+        limit = self.data.max_documents
+        if (limit and statistics.train >= limit) or statistics.chars >= (self.data.max_chars or 1 << 62):
+            raise _Full
+
+    def _unwanted(self, language: str) -> str | None:
+        return f"language {language}" if self.languages and language not in self.languages else None
+
+    def _put(self, example: Example, text: str, weight: float, out: Files) -> None:
+        held, copies = draw(text)
+        if self.is_text and 0 < self.held_out < 1 and len(text) > LONG_CHARS:
+            head, tail = cut_end(text, self.held_out)
+            self._write({"text": tail}, tail, "validation", 1, out)
+            example, text = {"text": head}, head
+        elif held < self.held_out:
+            self._write(example, text, "validation", 1, out)
+            return
+        times = int(weight) + (copies < weight % 1)
+        self._write(example, text, "train", times, out)
+
+    def _write(self, example: Example, text: str, part: str, times: int, out: Files) -> None:
+        line = json.dumps(example, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
+        if part == "train" and times:
+            self.last, self.last_copies = line, times
+        out[part].write(line * times)
+        self.statistics.count(text, validation=part == "validation", copies=times)
+
+    def _hold_one_out(self, out: Files) -> None:
+        """Of few examples chance may hold out none: then the last one is, or the end of the only text."""
+        statistics = self.statistics
+        few = statistics.train - self.last_copies < 1
+        if not self.held_out or statistics.validation or not self.last or (few and not self.is_text):
+            return
+        out["train"].truncate(out["train"].tell() - len(self.last) * self.last_copies)
+        out["train"].seek(0, 2)
+        example, copies = json.loads(self.last), self.last_copies
+        text = example_text(example)
+        statistics.count(text, validation=False, copies=-copies)
+        if few:
+            head, text = cut_end(text, self.held_out)
+            self._write({"text": head}, head, "train", copies, out)
+            example = {"text": text}
+        self._write(example, text, "validation", 1, out)
