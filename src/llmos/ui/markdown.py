@@ -23,6 +23,7 @@ from mdit_py_plugins.gfm import gfm_plugin
 
 from llmos.ui.emoji import EMOJI
 from llmos.ui.highlight import TOKEN_CLASSES, highlight_snippet
+from llmos.ui.line_breaks import join_wide_lines
 
 MAX_CHARS = 200_000
 # Parsers need quadratic time for one huge paragraph and for very deep trees.
@@ -227,6 +228,7 @@ def _finish_tokens(state: StateCore) -> None:
             for child in token.children or ():
                 if child.type == "text":
                     child.content = _with_emoji(child.content)
+            join_wide_lines(token.children or ())
             references = state.env.get("people", NO_REFERENCES)
             if references is not NO_REFERENCES and token.children:
                 token.children = _with_references(token.children, references)

@@ -65,11 +65,17 @@ def _conditions(actor: Actor, wish: TopicFilter) -> list[ColumnElement[bool]]:
 
 
 def list_forum_topics(
-    db: Session, actor: Actor, wish: TopicFilter = TopicFilter(), cursor: str | None = None
+    db: Session,
+    actor: Actor,
+    wish: TopicFilter = TopicFilter(),
+    cursor: str | None = None,
+    *,
+    size: int = PAGE_SIZE,
 ) -> Page[Thread]:
     """A page of topics with their people and categories. BadRequest for a forged cursor.
 
-    Pinned ones come first on the first page of `latest` (of a category: its own), else in their turn.
+    Pinned ones come first on the first page of `latest` (of a category: its own) and on no later one;
+    in the other views they come in their turn.
     """
     statement = select(Thread).where(*_conditions(actor, wish))
     statement = statement.options(joinedload(Thread.last_author), joinedload(Thread.category))
@@ -79,19 +85,18 @@ def list_forum_topics(
             place = (cursor_int(after[0]), cursor_int(after[1]))
             statement = statement.where(tuple_(Thread.score, Thread.id) < place)
         statement = statement.order_by(Thread.score.desc(), Thread.id.desc())
-        found = list(db.scalars(statement.limit(PAGE_SIZE + 1)).unique())
-        return make_page(found, PAGE_SIZE, lambda thread: [thread.score, thread.id])
-    pinned = _pinned(db, wish) if cursor is None and wish.view == "latest" else []
+        found = list(db.scalars(statement.limit(size + 1)).unique())
+        return make_page(found, size, lambda thread: [thread.score, thread.id])
+    pinned = _pinned(db, wish) if wish.view == "latest" else []
+    if pinned:
+        statement = statement.where(Thread.id.not_in([thread.id for thread in pinned]))
     if after is not None:
         since = (cursor_time(after[0]), cursor_int(after[1]))
         statement = statement.where(tuple_(Thread.last_activity_at, Thread.id) < since)
     statement = statement.order_by(Thread.last_activity_at.desc(), Thread.id.desc())
-    found = list(db.scalars(statement.limit(PAGE_SIZE + 1)).unique())
-    page = make_page(found, PAGE_SIZE, lambda thread: [thread.last_activity_at.isoformat(), thread.id])
-    if not pinned:
-        return page
-    first = {thread.id for thread in pinned}
-    return Page([*pinned, *(row for row in page.items if row.id not in first)], page.next_cursor)
+    found = list(db.scalars(statement.limit(size + 1)).unique())
+    page = make_page(found, size, lambda thread: [thread.last_activity_at.isoformat(), thread.id])
+    return Page([*pinned, *page.items], page.next_cursor) if cursor is None else page
 
 
 def _pinned(db: Session, wish: TopicFilter) -> list[Thread]:
@@ -151,7 +156,13 @@ def list_last_topics(
 
 
 def list_popular_tags(db: Session, *, limit: int = 20) -> list[tuple[str, int]]:
-    """The tags of most topics with their numbers."""
+    """The tags of most visible topics with their numbers."""
     number = func.count()
-    statement = select(ThreadTag.tag, number).group_by(ThreadTag.tag).order_by(number.desc(), ThreadTag.tag)
+    statement = (
+        select(ThreadTag.tag, number)
+        .join(Thread, Thread.id == ThreadTag.thread_id)
+        .where(Thread.category_id.is_not(None), Thread.hidden_at.is_(None))
+        .group_by(ThreadTag.tag)
+        .order_by(number.desc(), ThreadTag.tag)
+    )
     return [(tag, count) for tag, count in db.execute(statement.limit(limit))]

@@ -77,14 +77,14 @@ def submit_review(
     review = Review(thread_id=thread.id, author_id=actor.user_id, verdict=verdict, oid=pull.head_oid)
     db.add(review)
     db.flush()
+    data = {"review_id": review.id, "verdict": verdict, "oid": pull.head_oid}
+    add_event(db, actor, thread, events.REVIEW, data)
     if text.strip():
         add_comment(db, actor, thread, text, review_id=review.id)
     for note in notes:
         add_comment(
             db, actor, thread, note.text, place=note.place, reply_to=note.reply_to, review_id=review.id
         )
-    data = {"review_id": review.id, "verdict": verdict, "oid": pull.head_oid}
-    add_event(db, actor, thread, events.REVIEW, data)
     tell(db, events.REVIEW_SUBMITTED, actor, thread_id=thread.id, review_id=review.id, verdict=verdict)
     db.flush()
     return review
