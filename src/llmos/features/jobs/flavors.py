@@ -94,7 +94,7 @@ def find_flavor(name: str) -> Flavor:
 _PYTHON_IMAGE = re.compile(
     r"(?:docker\.io/)?(?:library/)?python(?::(?:latest|3(?:\.\d+){0,2})(?:-(?:slim|bookworm|trixie|bullseye|alpine)[\w.]*)*)?"
 )
-_UV_IMAGE = re.compile(r"(?:ghcr\.io/)?astral-sh/uv(?::[\w.-]+)?")
+_UV_IMAGE = re.compile(r"(?:ghcr\.io/)?(?:astral-sh/)?uv(?::[\w.-]+)?")
 
 
 def needs_container(image: str) -> bool:

@@ -171,14 +171,14 @@ def _ranked(entry: LeaderboardEntry, base: str) -> dict[str, Any]:
         "avatarUrl": base + avatar_url(entry.author),
         "type": entry.author.kind,
     }
-    return drop_none(
+    # Clients before 1.20 need `source` even where nobody named one.
+    return {"source": entry.source} | drop_none(
         {
             "rank": entry.rank,
             "modelId": entry.model_name,
             "value": entry.value,
             "filename": entry.filename,
             "verified": False,
-            "source": entry.source,
             "author": author,
             "notes": entry.notes,
         }

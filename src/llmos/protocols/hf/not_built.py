@@ -28,10 +28,6 @@ PARTS: dict[str, tuple[str, ...]] = {
         "/api/spaces/hardware",
         "/api/spaces/zero-gpu/quota",
     ),
-    "Jobs": (
-        "/api/jobs/{rest:rest}",
-        "/api/scheduled-jobs/{rest:rest}",
-    ),
     "Resource groups": (
         "/api/organizations/{org:seg}/resource-groups",
         "/api/collections/{namespace:seg}/{slug:seg}/resource-group",

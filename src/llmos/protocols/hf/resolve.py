@@ -30,6 +30,7 @@ from llmos.features.repos.files import open_claimed
 from llmos.features.repos.places import git_folder
 from llmos.features.repos.policy import repo_not_found
 from llmos.features.storage.objects import presigned_link
+from llmos.features.storage.xet.quarantine import damage_mark
 from llmos.features.storage.xet.tables import check_undamaged
 from llmos.infra.db.quick import QuickQuery
 from llmos.infra.git.caches import LruCache
@@ -51,13 +52,14 @@ _PATH = re.compile(
 _SHA = re.compile(r"[0-9a-f]{40}\Z")
 _TYPES = {None: RepoType.MODEL} | {kind.plural: kind for kind in RepoType}
 _CACHED_ANSWERS = 50_000
-# How long HEAD of a large file may speak as before its bytes were found damaged.
+# How long HEAD of a large file may speak as before its bytes were found damaged on another machine.
 LARGE_HEAD_S = 30.0
 
 INLINE_BYTES = 64 * 1024
 XET_INFO = "application/vnd.xet-fileinfo+json"
 
 _Headers = list[tuple[bytes, bytes]]
+_Remembered = tuple[_Headers, float, int]
 _Key = tuple[str, str, str]  # object id, commit, raw path
 _Opener = Callable[[Runtime, FileFacts, Request], Awaitable[Content]]
 
@@ -74,7 +76,7 @@ class FilesFirst:
         self.api = api
         self._quick: QuickQuery | None = None
         # What a commit holds never changes. Headers may hold links, so the address counts, too.
-        self._heads: LruCache[tuple[_Key, str, bytes], tuple[_Headers, float]] = LruCache(_CACHED_ANSWERS)
+        self._heads: LruCache[tuple[_Key, str, bytes], _Remembered] = LruCache(_CACHED_ANSWERS)
         self._facts: LruCache[_Key, FileFacts] = LruCache(_CACHED_ANSWERS)
         self._folders: LruCache[str, str] = LruCache(_CACHED_ANSWERS)
 
@@ -102,10 +104,10 @@ class FilesFirst:
             actor = await resolve_actor(scope["app"].state.runtime, Request(scope))
         key = self._quick_key(scope)
         if key is not None and scope["method"] == "HEAD" and _is_plain(scope):
-            quick, until_s = self._heads.get((key, scope["path"], _origin(scope))) or (None, 0.0)
-            if quick is not None and time.monotonic() < until_s:
+            known = self._heads.get((key, scope["path"], _origin(scope)))
+            if known is not None and self._still_holds(scope, *known[1:]):
                 # A copy: middleware adds to the list.
-                await send({"type": "http.response.start", "status": 200, "headers": [*quick]})
+                await send({"type": "http.response.start", "status": 200, "headers": [*known[0]]})
                 await send({"type": "http.response.body", "body": b""})
                 return
         facts = self._facts.get(key) if key is not None else None
@@ -114,6 +116,12 @@ class FilesFirst:
             await self._send(request, facts, _regular_content, scope, receive, send)
         else:
             await self._answer(request, actor, scope, receive, send)
+
+    def _still_holds(self, scope: Scope, until_s: float, mark: int) -> bool:
+        """Of a regular file for ever; of a large one until damage was found, here or elsewhere."""
+        if until_s == math.inf:
+            return True
+        return time.monotonic() < until_s and mark == damage_mark(scope["app"].state.runtime)
 
     def _quick_key(self, scope: Scope) -> _Key | None:
         """Under which key the answer about a public file is remembered, else None."""
@@ -178,6 +186,8 @@ class FilesFirst:
     ) -> None:
         rt: Runtime = scope["app"].state.runtime
         verb, raw_path = scope["file_address"][3], scope["file_address"][5]
+        is_large_head = facts.lfs is not None and request.method == "HEAD"
+        mark = damage_mark(rt) if is_large_head else 0  # before the look at what is stored
         content = await opener(rt, facts, request)
         headers = _file_headers(request, rt, facts, is_raw=verb == "raw")
         media_type = _media_type(facts, is_raw=verb == "raw")
@@ -190,7 +200,7 @@ class FilesFirst:
             if verb == "resolve" and _is_plain(scope):
                 key = (facts.object_id, facts.commit_oid, raw_path)
                 lasts_s = math.inf if facts.lfs is None else LARGE_HEAD_S
-                kept = (list(response.raw_headers), time.monotonic() + lasts_s)
+                kept = (list(response.raw_headers), time.monotonic() + lasts_s, mark)
                 self._heads.put((key, scope["path"], _origin(scope)), kept)
         elif _is_download_start(request) and response.status_code in (200, 206):
             count_download(rt, facts.repo_id)
