@@ -54,6 +54,15 @@ def test_a_shortened_object_is_noticed(store: ObjectStore) -> None:
         list(store.stream("lfs/short", 0, 10))
 
 
+def test_an_object_moves(store: ObjectStore) -> None:
+    store.put_bytes("xorbs/aa/one", b"abc")
+    store.move("xorbs/aa/one", "quarantine/xorbs/aa/one")
+    assert store.head("xorbs/aa/one") is None
+    assert store.read("quarantine/xorbs/aa/one") == b"abc"
+    with pytest.raises(FileNotFoundError):
+        store.move("xorbs/aa/one", "quarantine/xorbs/aa/one")
+
+
 def test_lists_are_whole_and_by_prefix(store: ObjectStore) -> None:
     for name in ("lfs/aa/1", "lfs/bb/2", "xorbs/aa/3", "empty/0"):
         store.put_bytes(name, b"" if name == "empty/0" else name.encode())

@@ -31,6 +31,7 @@ from llmos.features.rights.export import make_exports
 from llmos.features.storage.gc import clean_tmp, collect, plan_gc
 from llmos.features.storage.multipart import drop_expired_uploads
 from llmos.features.storage.xet.grants import drop_stale_grants
+from llmos.features.storage.xet.hot_check import check_hot
 from llmos.features.storage.xet.scrub import scrub
 from llmos.infra.mail import outgoing as _outgoing  # noqa: F401  # registers the delivery of mail
 from llmos.infra.queue.outbox import deliver_due
@@ -64,6 +65,7 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("hash large files that were just uploaded", 5.0, Aside(verify_claims)),
         Periodic("turn LFS uploads into chunks", MINUTE_S, Aside(start_conversions)),
         Periodic("read stored chunks again", 5 * MINUTE_S, Aside(scrub)),
+        Periodic("read copies of hot files again", HOUR_S, Aside(check_hot)),
         Periodic("remove chunks that nobody uses", DAY_S, Aside(collect_unclaimed)),
         Periodic("give up large objects that no commit named", DAY_S, Aside(drop_unused_claims)),
         Periodic("remove large objects that nobody uses", DAY_S, Aside(_collect_lfs)),

@@ -42,7 +42,7 @@ class Aside:
     """
 
     def __init__(self, task: Task) -> None:
-        self._task = task
+        self.task = task
         self._thread: threading.Thread | None = None
 
     def __call__(self, rt: Runtime) -> None:
@@ -53,9 +53,9 @@ class Aside:
 
     def _run(self, rt: Runtime) -> None:
         try:
-            self._task(rt)
+            self.task(rt)
         except Exception:  # worker loop: one failing task must not stop the others
-            log.exception("task %s failed", getattr(self._task, "__name__", self._task))
+            log.exception("task %s failed", getattr(self.task, "__name__", self.task))
 
 
 def run_due(rt: Runtime, tasks: list[Periodic], now_s: float) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from llmos.app.tasks import periodic_tasks
 from llmos.core import clock
 from llmos.core.errors import BadRequest, Conflict, Unprocessable
 from llmos.features.storage.gc import clean_tmp, collect, plan_gc
@@ -122,6 +123,18 @@ def test_bytes_without_a_row_are_swept_when_old(rt):
     assert plan.stray_keys == [key]
     assert collect(rt, plan, nobody).stray_count == 1
     assert rt.objects.head(key) is None
+
+
+def test_the_worker_leaves_bytes_without_a_row_to_somebody_who_looks(rt):
+    """With a wrong or an older database they may be all there is."""
+    key, unused = object_key("a" * 64), put(rt, b"unused")
+    rt.objects.put_bytes(key, b"stray")
+    os.utime(rt.objects.local_path(key), (1, 1))
+    age(rt, unused)
+    (task,) = [task for task in periodic_tasks() if task.name == "remove large objects that nobody uses"]
+    task.run.task(rt)
+    assert rt.objects.head(object_key(unused)) is None
+    assert rt.objects.head(key) == 5
 
 
 def test_old_temporary_files_are_removed(rt):

@@ -15,13 +15,17 @@ from dataclasses import dataclass, replace
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from llmos.core import clock
 from llmos.core.errors import LlmosError, NotFound, RepoNotFound
-from llmos.features.repos.claims import check_room, claim, count_also, get_claims
+from llmos.features.repos.claims import check_room, count_also, get_claims
 from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.storage.xet.digests import digest_file
 from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.shards import RegisteredFile
+from llmos.features.storage.xet.tables import XetQuarantined
 from llmos.features.storage.xet.xorbs import pending_bytes
+from llmos.infra.db.locks import lock_name
+from llmos.infra.db.upsert import upsert
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.xet.errors import XetFormatError
@@ -82,6 +86,8 @@ def _checked(file: RegisteredFile) -> _Claim:
 
 
 def _write(db: Session, rt: Runtime, repo_id: int, claims: Sequence[_Claim]) -> None:
+    # Of two shards that say the same digest of different files, the second must see the first.
+    lock_name(db, f"claims:{repo_id}")
     repo = db.get(Repo, repo_id)
     if repo is None:
         raise RepoNotFound(lazy("Repository Not Found: it was deleted meanwhile."))
@@ -89,14 +95,18 @@ def _write(db: Session, rt: Runtime, repo_id: int, claims: Sequence[_Claim]) -> 
     new_sizes = {item.oid: item.file.size_bytes for item in claims if item.oid not in held}
     if new_sizes:
         check_room(db, rt.settings, repo.namespace, sum(new_sizes.values()))
-    for item in claims:
-        row = held.get(item.oid)
-        if row is not None and not _may_replace(db, row, item):
-            continue
-        if row is not None:
-            row.size_bytes = item.file.size_bytes
-            db.flush()
-        claim(db, repo, item.oid, item.file.size_bytes, item.file.file_hash)
+    rows = {
+        item.oid: {
+            "repo_id": repo_id,
+            "oid": item.oid,
+            "size_bytes": item.file.size_bytes,
+            "xet_hash": item.file.file_hash,
+            "created_at": clock.now(),
+        }
+        for item in sorted(claims, key=lambda item: (item.oid, item.is_verified))
+        if item.oid not in held or _may_replace(db, held[item.oid], item)
+    }
+    upsert(db, RepoLfsClaim, list(rows.values()), keys=["repo_id", "oid"], update=["xet_hash", "size_bytes"])
 
 
 def _may_replace(db: Session, row: RepoLfsClaim, item: _Claim) -> bool:
@@ -148,7 +158,9 @@ def verify_claims(rt: Runtime) -> list[str]:
         try:
             sha256 = digest_file(rt, file_hash)
         except LlmosError as error:
-            log.error("file %s cannot be hashed: %s", file_hash, error.message)
+            # Tried again each few seconds, until it is healed; damage was told when it was found.
+            level = logging.DEBUG if isinstance(error, XetQuarantined) else logging.ERROR
+            log.log(level, "file %s cannot be hashed: %s", file_hash, error.message)
             continue
         if _drop_false_claims(rt, file_hash, sha256):
             false.append(file_hash)

@@ -37,6 +37,8 @@ from llmos.features.storage.xet.convert_state import (
     waiting_objects,
 )
 from llmos.features.storage.xet.models import XetConversion, XetFile
+from llmos.features.storage.xet.tables import unpack_terms, xorbs_of
+from llmos.features.storage.xet.xorbs import keep_xorbs
 from llmos.infra.db.engine import Database
 from llmos.infra.runtime import Runtime
 
@@ -157,15 +159,17 @@ def _switch(database: Database, due: DueObject, file_hash: str) -> None:
         lock_object(db, due.oid)
         if db.get(LfsObject, due.oid) is None:
             raise ConversionFailed("The object went away while it was converted.")
-        _check_file(db, due.oid, file_hash)
+        keep_file(db, due.oid, file_hash)
         _point_claims(db, due.oid, file_hash)
         note(db, due.oid, "converted", due.size_bytes, file_hash=file_hash)
 
 
-def _check_file(db: Session, oid: str, file_hash: str) -> None:
-    """Keep the Xet file from being collected, or say that it just was."""
+def keep_file(db: Session, oid: str, file_hash: str) -> None:
+    """Keep the Xet file with this SHA-256 from being collected; Unavailable where it just was."""
     kept = update(XetFile).where(XetFile.file_hash == file_hash, XetFile.sha256 == oid)
-    if db.execute(kept.values(touched_at=clock.now()).returning(XetFile.file_hash)).first() is None:
+    terms = db.scalar(kept.values(touched_at=clock.now()).returning(XetFile.terms))
+    # A file without a user may be kept, and its xorbs marked to go: a plan made before knows no better.
+    if terms is None or not keep_xorbs(db, xorbs_of(unpack_terms(terms))):
         raise Unavailable("The chunks were being cleaned up at this moment.")
 
 
@@ -191,7 +195,7 @@ def _retire(rt: Runtime, oid: str, file_hash: str) -> bool:
             row = db.get(XetConversion, oid)
             if row is None or row.state != "converted" or row.file_hash != file_hash:
                 return False
-            _check_file(db, oid, file_hash)
+            keep_file(db, oid, file_hash)
             # Also those made since the switch.
             _point_claims(db, oid, file_hash)
             drop_plain_row(db, row)

@@ -51,8 +51,9 @@ class GcResult:
     size_bytes: int
 
 
-def plan_gc(db: Session, rt: Runtime, references: References) -> GcPlan:
-    """A dry run: reads only."""
+def plan_gc(db: Session, rt: Runtime, references: References, *, find_strays: bool = True) -> GcPlan:
+    """A dry run: reads only. Leave out strays where nobody looks at the plan: with a wrong or empty
+    database, every object would be one."""
     cutoff = clock.now() - timedelta(days=rt.settings.gc_grace_days)
     oids: list[str] = []
     size_bytes = 0
@@ -71,7 +72,7 @@ def plan_gc(db: Session, rt: Runtime, references: References) -> GcPlan:
         unused = [(oid, size) for oid, size in rows if oid not in used]
         oids += [oid for oid, _ in unused]
         size_bytes += sum(size for _, size in unused)
-    strays, stray_bytes = _find_strays(db, rt)
+    strays, stray_bytes = _find_strays(db, rt) if find_strays else ([], 0)
     return GcPlan(oids, strays, size_bytes + stray_bytes)
 
 

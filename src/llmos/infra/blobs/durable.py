@@ -25,11 +25,9 @@ def publish_file(source: Path, target: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-    created = _make_parents(target.parent)
+    make_parents(target.parent)
     os.replace(source, target)
     fsync_dir(target.parent)
-    for folder in created:
-        fsync_dir(folder.parent)
 
 
 def write_file(target: Path, data: bytes, *, tmp_root: Path) -> None:
@@ -45,11 +43,13 @@ def write_file(target: Path, data: bytes, *, tmp_root: Path) -> None:
             source.unlink()
 
 
-def _make_parents(folder: Path) -> list[Path]:
+def make_parents(folder: Path) -> None:
+    """Make a folder and all above it that are missing, durably."""
     created: list[Path] = []
     probe = folder
     while not probe.exists():
         created.append(probe)
         probe = probe.parent
     folder.mkdir(parents=True, exist_ok=True)
-    return created
+    for made in created:
+        fsync_dir(made.parent)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -21,7 +22,7 @@ from obstore.store import S3Store
 
 from llmos.core.errors import Unavailable
 from llmos.core.text import lazy
-from llmos.infra.blobs.durable import publish_file, write_file
+from llmos.infra.blobs.durable import fsync_dir, make_parents, publish_file, write_file
 from llmos.infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,10 @@ class ObjectMeta(NamedTuple):
 
 
 class ObjectStore(Protocol):
-    """What every store promises: an object is durable when `put_*` returns, and never changes."""
+    """What every store promises: an object is durable when `put_*` returns, and never changes.
+
+    Bytes that the medium cannot give back any more are missing: FileNotFoundError.
+    """
 
     def put_file(self, key: str, source: Path) -> None:
         """Store the file's bytes under `key`; `source` may be moved away."""
@@ -57,6 +61,10 @@ class ObjectStore(Protocol):
 
     def copy(self, key: str, target: str) -> None:
         """Store the same bytes under another key, too. Raises FileNotFoundError."""
+
+    def move(self, key: str, target: str) -> None:
+        """Store the bytes under another key instead, unread where that is possible. Raises
+        FileNotFoundError."""
 
     def delete(self, key: str) -> None:
         """Remove the object; quietly when it is not there."""
@@ -100,7 +108,8 @@ class FolderStore:
         fd = os.open(self._path(key), os.O_RDONLY)
         try:
             stop = os.fstat(fd).st_size if end is None else end
-            return os.pread(fd, max(stop - start, 0), start)
+            with _unreadable_is_missing(key):
+                return os.pread(fd, max(stop - start, 0), start)
         finally:
             os.close(fd)
 
@@ -108,7 +117,8 @@ class FolderStore:
         fd = os.open(self._path(key), os.O_RDONLY)
         try:
             while start < end:
-                piece = os.pread(fd, min(STREAM_CHUNK_BYTES, end - start), start)
+                with _unreadable_is_missing(key):
+                    piece = os.pread(fd, min(STREAM_CHUNK_BYTES, end - start), start)
                 if not piece:
                     raise FileNotFoundError(f"{key} is shorter than its record says")
                 start += len(piece)
@@ -123,6 +133,13 @@ class FolderStore:
             publish_file(aside, self._path(target))
         finally:
             aside.unlink(missing_ok=True)
+
+    def move(self, key: str, target: str) -> None:
+        source, path = self._path(key), self._path(target)
+        make_parents(path.parent)
+        os.replace(source, path)
+        fsync_dir(path.parent)
+        fsync_dir(source.parent)
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -146,6 +163,16 @@ class FolderStore:
 
 
 @contextlib.contextmanager
+def _unreadable_is_missing(key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise FileNotFoundError(f"{key} cannot be read from its disk") from error
+
+
+@contextlib.contextmanager
 def _said_plainly(*also: type[Exception]) -> Iterator[None]:
     """What goes wrong between this machine and the store becomes Unavailable; its details are logged."""
     kinds: tuple[type[Exception], ...] = (BaseError, *also)
@@ -153,9 +180,13 @@ def _said_plainly(*also: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         log.error("object store: %s", str(error).split("\n", 1)[0])
-        raise Unavailable(
-            lazy("The object store cannot be reached or refused the request: try again in a moment.")
-        ) from error
+        raise _store_failed() from error
+
+
+def _store_failed() -> Unavailable:
+    return Unavailable(
+        lazy("The object store cannot be reached or refused the request: try again in a moment.")
+    )
 
 
 class RemoteStore:
@@ -193,7 +224,12 @@ class RemoteStore:
         if end <= start:
             return b""
         with _said_plainly():
-            return bytes(obstore.get_range(self._store, key, start=start, end=end))
+            data = bytes(obstore.get_range(self._store, key, start=start, end=end))
+        if len(data) < end - start and len(data) < (self.head(key) or 0) - start:
+            # The object is longer than what came: the line is at fault, not the object.
+            log.error("object store: an answer about %s was cut off", key)
+            raise _store_failed()
+        return data
 
     def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
         if end <= start:
@@ -209,6 +245,10 @@ class RemoteStore:
     def copy(self, key: str, target: str) -> None:
         with _said_plainly():
             obstore.copy(self._store, key, target)
+
+    def move(self, key: str, target: str) -> None:
+        with _said_plainly():
+            obstore.rename(self._store, key, target)
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError), _said_plainly():

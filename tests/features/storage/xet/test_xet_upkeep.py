@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -11,18 +12,21 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from features.storage.xet.conftest import CHUNK_BYTES, Made, Store, make_file, object_path
 from llmos.cli import gc as command
 from llmos.core import clock
+from llmos.core.errors import Unavailable
 from llmos.features.auth.credentials import actor_for_token
 from llmos.features.buckets.references import collect_unclaimed, referenced_files
 from llmos.features.repos.lifecycle import delete_repo
-from llmos.features.repos.models import Repo
+from llmos.features.repos.models import Repo, RepoLfsClaim
+from llmos.features.repos.xet_conversion import keep_file
 from llmos.features.storage.xet.dedup import ADVERTISED_S
 from llmos.features.storage.xet.gc import collect_xet, plan_xet_gc
 from llmos.features.storage.xet.hot import get_hot_path, keep_hot, make_room
+from llmos.features.storage.xet.hot_check import check_hot
 from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb, XetXorbScope
 from llmos.features.storage.xet.reading import stream_file
 from llmos.features.storage.xet.scrub import scrub
@@ -88,9 +92,40 @@ def test_scrub_finds_a_flipped_byte_and_withdraws_it(
     assert len(list(rt.objects.list("quarantine"))) == 1
 
 
+def test_head_knows_of_damage_at_once(store: Store, rt: Runtime, repo: str, made: Made) -> None:
+    store.commit("ada", repo, made)
+    url = f"/{repo}/resolve/main/model.bin"
+    assert [store.http.head(url).status_code for _ in range(2)] == [200, 200]
+    flip_byte(rt, made, 5000)
+    assert scrub(rt, every=NOW).damaged == [made.xorb_hash]
+    assert [store.http.request(method, url).status_code for method in ("HEAD", "GET")] == [403, 403]
+
+
 def test_lost_object_is_found(rt: Runtime, made: Made) -> None:
     object_path(rt, made.xorb_hash).unlink()
     assert scrub(rt, every=NOW).damaged == [made.xorb_hash]
+
+
+def test_bytes_the_disk_cannot_read_are_damage(
+    rt: Runtime, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector answers EIO; the scrubber goes on behind it, and what can be kept is kept."""
+    name, read = object_path(rt, made.xorb_hash).name, os.pread
+
+    def failing(fd: int, count: int, offset: int) -> bytes:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith(name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(fd, count, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(XetQuarantined):
+        list(stream_file(rt, made.file_hash))
+    with rt.database.writing() as db:
+        db.get_one(XetXorb, made.xorb_hash).quarantined_at = None
+    (kept,) = rt.objects.list("quarantine")
+    rt.objects.move(kept.key, kept.key.removeprefix("quarantine/"))
+    assert scrub(rt, every=NOW).damaged == [made.xorb_hash]
+    assert [meta.size_bytes for meta in rt.objects.list("quarantine")] == [len(made.xorb)]
 
 
 def test_reading_never_gives_out_a_flipped_byte(rt: Runtime, made: Made) -> None:
@@ -140,6 +175,42 @@ def test_whole_read_leaves_a_hot_copy(rt: Runtime, made: Made) -> None:
     assert path.read_bytes() == made.data
     make_room(rt, rt.settings.hot_cache_bytes)
     assert not path.exists()
+
+
+def test_copies_are_compared_with_their_chunks(store: Store, rt: Runtime, token: str, made: Made) -> None:
+    other, gone = make_file(2), make_file(3)
+    for file in (other, gone):
+        assert store.upload(token, file)[0] == 200
+    paths = {}
+    for file in (made, other, gone):
+        assert b"".join(stream_file(rt, file.file_hash)) == file.data
+        paths[file.file_hash] = get_hot_path(rt, file.file_hash, len(file.data))
+    assert check_hot(rt) == []
+    damaged = bytearray(made.data)
+    damaged[40_000] ^= 1
+    (paths[made.file_hash] or Path()).write_bytes(damaged)
+    flip_byte(rt, other, 5000)
+    assert scrub(rt, every=NOW).damaged == [other.xorb_hash]
+    with rt.database.writing() as db:
+        db.execute(delete(RepoLfsClaim).where(RepoLfsClaim.xet_hash == gone.file_hash))
+        db.execute(delete(XetFile).where(XetFile.file_hash == gone.file_hash))
+    assert check_hot(rt) == [], "a round is over for a week"
+    found: list[str] = []
+    for _ in range(3):  # one copy each time, on from the last
+        found += check_hot(rt, budget_bytes=1, every=NOW)
+    assert sorted(found) == sorted([made.file_hash, gone.file_hash])
+    assert (paths[other.file_hash] or Path()).exists(), "all that is left of damaged chunks"
+    assert b"".join(stream_file(rt, made.file_hash)) == made.data
+
+
+def test_copies_left_by_a_crash_go(rt: Runtime) -> None:
+    root = rt.settings.home / "cache" / "xet"
+    root.mkdir(parents=True)
+    for name in (".1-old", ".2-new"):
+        (root / name).write_bytes(b"half")
+    os.utime(root / ".1-old", (0, 0))
+    make_room(rt)
+    assert [path.name for path in root.iterdir()] == [".2-new"]
 
 
 def test_broken_off_read_leaves_no_copy(rt: Runtime, made: Made) -> None:
@@ -258,6 +329,25 @@ def test_stale_plan_spares_what_was_touched_since(store: Store, rt: Runtime, tok
     assert store.upload(token, lone)[0] == 200
     assert collect_xet(rt, plan, referenced_files) == 0
     assert b"".join(stream_file(rt, lone.file_hash)) == lone.data
+
+
+def test_chunks_an_object_is_about_to_become_are_kept(rt: Runtime, store: Store, made: Made) -> None:
+    """A plan to remove them was made; then a conversion finds them stored already and uses them."""
+    age(rt, 1000)
+    remove_repo(store, rt)
+    age(rt, 1000)
+    with rt.database.writing() as db:
+        db.execute(update(XetXorb).values(doomed_at=clock.now() - timedelta(days=2)))
+    plan = plan_xet_gc(rt, referenced_files)
+    assert plan.removed == [made.xorb_hash]
+    with rt.database.writing() as db:
+        keep_file(db, str(made.file.sha256), made.file_hash)
+    collect_xet(rt, plan, referenced_files)
+    assert b"".join(stream_file(rt, made.file_hash)) == made.data
+    with rt.database.writing() as db:
+        db.execute(delete(XetXorb))
+        with pytest.raises(Unavailable):
+            keep_file(db, str(made.file.sha256), made.file_hash)
 
 
 def test_strays_of_a_crash_go(rt: Runtime, made: Made) -> None:

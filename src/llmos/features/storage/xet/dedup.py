@@ -60,19 +60,15 @@ def answer_dedup(db: Session, rt: Runtime, chunk_hash: str, scope_id: int) -> by
     if file is None:
         return None
     names = _xorbs_from(db, unpack_terms(file.terms), chunk_hash)
-    rows = db.scalars(
-        select(XetXorb)
-        .join(XetXorbScope, XetXorbScope.xorb_hash == XetXorb.xorb_hash)
-        .where(
-            XetXorb.xorb_hash.in_(names),
-            XetXorb.quarantined_at.is_(None),
-            XetXorbScope.scope_id == scope_id,
-        )
-    )
+    is_told = XetXorbScope.xorb_hash.in_(names) & (XetXorbScope.scope_id == scope_id)
+    known = db.scalars(select(XetXorbScope.xorb_hash).where(is_told)).all()
+    # Before the look: what garbage collection has not removed by now it leaves alone.
+    touch_xorbs(db, known)
+    is_usable = XetXorb.xorb_hash.in_(known) & XetXorb.quarantined_at.is_(None)
+    rows = db.scalars(select(XetXorb).where(is_usable))
     listed = [(from_hex(xorb.xorb_hash), unpack_chunks(xorb.chunks)) for xorb in rows]
     if not listed:
         return None
-    touch_xorbs(db, [to_hex(name) for name, _ in listed])
     now_s = int(time.time())
     return dedup_shard(listed, dedup_key(rt, scope_id), now_s, now_s + ADVERTISED_S)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from llmos.infra.runtime import Runtime
 
 # One file may take this part of the cache, so that a single download does not empty it.
 _MAX_SHARE = 2
+# Longer than any download takes: a copy not touched for so long was left by a crash.
+_ABANDONED_S = 24 * 3600.0
 _being_copied: set[str] = set()
 
 
@@ -106,12 +109,17 @@ class _Copy:
 def make_room(rt: Runtime, adding_bytes: int = 0) -> None:
     """Delete the longest unused copies until `adding_bytes` more fit into `hot_cache_bytes`."""
     limit_bytes = rt.settings.hot_cache_bytes
+    abandoned_before_s = time.time() - _ABANDONED_S
     held: list[tuple[float, int, Path]] = []
     for folder, _dirs, names in os.walk(hot_root(rt)):
         for name in names:
             with contextlib.suppress(OSError):
-                stat = Path(folder, name).stat()
-                held.append((stat.st_mtime, stat.st_size, Path(folder, name)))
+                path = Path(folder, name)
+                stat = path.stat()
+                if name.startswith(".") and stat.st_mtime < abandoned_before_s:
+                    path.unlink()
+                    continue
+                held.append((stat.st_mtime, stat.st_size, path))
     total = sum(size for _, size, _ in held) + adding_bytes
     for _, size, path in sorted(held):
         if total <= limit_bytes:

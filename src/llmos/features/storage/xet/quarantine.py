@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from pathlib import Path
 
 from llmos.core import clock
 from llmos.features.storage.xet.models import XetXorb
@@ -50,11 +52,23 @@ def check_stored(rt: Runtime, xorb_hash: str) -> bool:
             row.quarantined_at = clock.now()
             _withdraw(rt, key_of(row))
             log.error("xorb %s is damaged and was put into quarantine", xorb_hash)
+    if not intact:
+        _mark_file(rt).touch()
     return intact
 
 
+def damage_mark(rt: Runtime) -> int:
+    """Another number since damage was found last on this machine: what was remembered may be wrong."""
+    try:
+        return _mark_file(rt).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _mark_file(rt: Runtime) -> Path:
+    return rt.settings.home / "damage_found"
+
+
 def _withdraw(rt: Runtime, key: str) -> None:
-    size_bytes = rt.objects.head(key)
-    if size_bytes is not None:
-        rt.objects.put_bytes(f"quarantine/{key}", rt.objects.read(key, 0, size_bytes))
-        rt.objects.delete(key)
+    with contextlib.suppress(FileNotFoundError):
+        rt.objects.move(key, f"quarantine/{key}")

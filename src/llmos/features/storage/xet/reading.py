@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmos.core.errors import NotFound
+from llmos.core.errors import NotFound, Unavailable
 from llmos.features.storage.xet.hot import keep_hot
 from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.quarantine import check_stored
@@ -99,8 +99,10 @@ def _read_term(rt: Runtime, term: PlannedTerm, table: ChunkTable) -> Iterator[Bu
             if index != until:
                 raise XetFormatError("The object is shorter than its record says.")
     except (XetFormatError, FileNotFoundError) as error:
-        log.error("xorb %s is damaged: %s", name, error)
-        check_stored(rt, name)
+        log.error("xorb %s could not be read: %s", name, error)
+        if check_stored(rt, name):
+            # Replaced, healed or removed while it was read, or only the way from the store is bad.
+            raise Unavailable("Stored bytes changed while they were read: try again.") from error
         raise XetQuarantined(name) from error
 
 

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import TypeVar
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from llmos.core import clock
 from llmos.core.errors import BadRequest, Unavailable
 from llmos.features.storage.xet.dedup import dedup_rows
-from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb
+from llmos.features.storage.xet.models import XetDedupChunk, XetFile
 from llmos.features.storage.xet.tables import (
     TableCache,
     XetQuarantined,
     XorbNotFound,
     pack_terms,
+    touch_files,
     unpack_terms,
     xorbs_of,
 )
-from llmos.features.storage.xet.xorbs import add_scope, mark_used, touch_xorbs
+from llmos.features.storage.xet.xorbs import add_scope, keep_xorbs, mark_used, touch_xorbs
 from llmos.infra.db.upsert import insert_missing
 from llmos.infra.runtime import Runtime
 from llmos.infra.xet.errors import XetFormatError
 from llmos.infra.xet.hashes import XetHash, to_hex
 from llmos.infra.xet.shard import Shard, ShardFile, parse_shard
 from llmos.infra.xet.verify import check_file, check_xorb_claim
+
+T = TypeVar("T")
 
 MAX_FILES = 200_000
 MAX_PROVED_CHUNKS = 32_000_000
@@ -85,7 +89,8 @@ def register_shard(
     dedup = dedup_rows(files, tables, scope_id)
     whole = _wholly_known(shard, tables)
     with rt.database.writing() as db:
-        _check_present(db, named)
+        if not keep_xorbs(db, named):
+            raise Unavailable("A xorb of this shard was being cleaned up at this moment: upload again.")
         add_scope(db, whole, scope_id)
         mark_used(db, [to_hex(term.xorb_hash) for file in files for term in file.terms], scope_id)
         _record(db, files)
@@ -155,51 +160,42 @@ def _wholly_known(shard: Shard, tables: TableCache) -> list[str]:
     return [to_hex(name) for name in known]
 
 
-def _check_present(db: Session, names: list[str]) -> None:
-    found = 0
-    for start in range(0, len(names), _BATCH):
-        part = names[start : start + _BATCH]
-        statement = select(XetXorb.xorb_hash).where(
-            XetXorb.xorb_hash.in_(part), XetXorb.quarantined_at.is_(None)
-        )
-        found += len(db.scalars(statement).all())
-    if found != len(names):
-        raise Unavailable("A xorb of this shard was being cleaned up at this moment: upload again.")
-
-
 def _record(db: Session, files: list[ShardFile]) -> None:
     """Insert new files; a known one keeps its terms, which keeps its layout whole, unless they
     lead to damaged bytes: then the new terms heal it."""
     now = clock.now()
-    for file in files:
-        name = to_hex(file.file_hash)
-        terms = pack_terms(file.terms)
-        known = db.get(XetFile, name)
-        if known is None:
-            row = {"file_hash": name, "size_bytes": file.size_bytes, "terms": terms}
-            insert_missing(db, XetFile, [row | {"created_at": now, "touched_at": now}])
-            continue
-        known.touched_at = now
-        kept = xorbs_of(unpack_terms(known.terms))
-        if known.terms != terms and not _all_usable(db, kept):
-            known.terms = terms
-        else:
-            touch_xorbs(db, kept)
-    db.flush()
+    terms = {to_hex(file.file_hash): pack_terms(file.terms) for file in files}
+    # Before the look: on PostgreSQL garbage collection may be about to forget one of them.
+    touch_files(db, terms)
+    known = _select_files(db, XetFile.terms, terms)
+    rows = [
+        {"file_hash": name, "size_bytes": file.size_bytes, "terms": terms[name]}
+        | {"created_at": now, "touched_at": now}
+        for name, file in zip(terms, files, strict=True)
+        if name not in known
+    ]
+    insert_missing(db, XetFile, rows)
+    for name, held in known.items():
+        if held != terms[name] and not keep_xorbs(db, xorbs_of(unpack_terms(held))):
+            db.execute(update(XetFile).where(XetFile.file_hash == name).values(terms=terms[name]))
 
 
-def _all_usable(db: Session, names: list[str]) -> bool:
-    try:
-        _check_present(db, names)
-    except Unavailable:
-        return False
-    return True
+def _registered(db: Session, files: list[ShardFile]) -> list[RegisteredFile]:
+    names = [to_hex(file.file_hash) for file in files]
+    digests = _select_files(db, XetFile.sha256, names)
+    return [
+        RegisteredFile(name, file.size_bytes, file.sha256, digests.get(name))
+        for name, file in zip(names, files, strict=True)
+    ]
 
 
-def _registered(db: Session, files: Iterable[ShardFile]) -> list[RegisteredFile]:
-    out = []
-    for file in files:
-        name = to_hex(file.file_hash)
-        sha256 = db.scalar(select(XetFile.sha256).where(XetFile.file_hash == name))
-        out.append(RegisteredFile(name, file.size_bytes, file.sha256, sha256))
-    return out
+def _select_files(db: Session, column: InstrumentedAttribute[T], names: Collection[str]) -> dict[str, T]:
+    """The column of those files that are recorded, by name."""
+    wanted = sorted(names)
+    found: dict[str, T] = {}
+    for start in range(0, len(wanted), _BATCH):
+        part = XetFile.file_hash.in_(wanted[start : start + _BATCH])
+        found.update(
+            (name, value) for name, value in db.execute(select(XetFile.file_hash, column).where(part))
+        )
+    return found

@@ -161,6 +161,22 @@ def touch_xorbs(db: Session, xorb_hashes: Iterable[str]) -> None:
         db.execute(statement.values(touched_at=clock.now(), doomed_at=None))
 
 
+def keep_xorbs(db: Session, xorb_hashes: Iterable[str]) -> bool:
+    """`touch_xorbs` for what is about to be relied on; whether all of it is stored and undamaged.
+
+    In this order: what garbage collection has not removed by the touch it leaves alone from then on.
+    """
+    wanted = sorted(set(xorb_hashes))
+    touch_xorbs(db, wanted)
+    found = 0
+    for start in range(0, len(wanted), _BATCH):
+        statement = select(func.count()).where(
+            XetXorb.xorb_hash.in_(wanted[start : start + _BATCH]), XetXorb.quarantined_at.is_(None)
+        )
+        found += db.scalar(statement) or 0
+    return found == len(wanted)
+
+
 def add_scope(db: Session, xorb_hashes: Iterable[str], scope_id: int) -> None:
     """Record that the namespace knows all of these stored xorbs: it may be told what they hold."""
     rows = [
