@@ -2,8 +2,8 @@
 
 It runs apart so that the libraries it needs never weigh on an idle runner, and may run with any
 Python that has `huggingface_hub` (2.x); therefore it imports nothing of LLMOS. The token comes in
-the request, not on the command line, where others could read it. Lines on standard output are JSON:
-`{"progress": …}` while it works, at the end `{"ok": …}` or `{"error": text}`.
+the request, not on the command line, where others could read it. The last line on standard output is JSON:
+`{"ok": …}` or `{"error": text, "again": true}` where trying again may help.
 """
 
 from __future__ import annotations
@@ -110,6 +110,19 @@ def _check_plain(folder: Path) -> None:
             raise ValueError(f"{path.name} is neither a file nor a folder")
 
 
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether the same request may succeed a little later: the hub is away or busy."""
+    from httpx import HTTPStatusError, TransportError
+
+    while error is not None:
+        if isinstance(error, TransportError | ConnectionError | TimeoutError):
+            return True
+        if isinstance(error, HTTPStatusError):
+            return error.response.status_code >= 500 or error.response.status_code == 429
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def main() -> int:
     request = json.loads(sys.stdin.buffer.read())
     # Read when the library is imported, so they come before it.
@@ -122,10 +135,16 @@ def main() -> int:
     }
     os.environ.pop("HF_TOKEN", None)
     try:
+        from httpx import HTTPError
+
         done = {"fetch": fetch, "publish": publish}[request["op"]](request)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except ImportError as error:
+        say(error=f"{error}: install huggingface_hub beside the runner", again=False)
+        return 1
+    except (HTTPError, OSError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())[:1000] or type(error).__name__
-        say(error=text.replace(request["token"], "…") if request["token"] else text)
+        text = text.replace(request["token"], "…") if request["token"] else text
+        say(error=text, again=_may_pass(error))
         return 1
     say(ok=done)
     return 0

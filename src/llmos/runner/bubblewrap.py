@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ from pathlib import Path
 from llmos.runner.limits import Plan
 
 # The range systemd keeps for users that exist only while a service runs.
-FIRST_UID, UIDS = 61184, 4000
+FIRST_UID, UIDS, _SLOTS = 61184, 4000, 16
 _INNER_UID = 1000
 _SHM_SHARE = 4  # /dev/shm may take a quarter of the memory
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -95,9 +96,11 @@ def _system_mounts() -> list[str]:
     return out
 
 
-def job_uid(way: str, slot: int) -> int:
-    """The user a job in this slot runs as, seen from the machine."""
-    return FIRST_UID + (os.getpid() * 16 + slot) % UIDS if way == "root" else os.getuid()
+def job_uid(way: str, slot: int, root: Path) -> int:
+    """The user a job in this slot runs as, seen from the machine; the same for a runner's folder."""
+    if way != "root":
+        return os.getuid()
+    return FIRST_UID + (zlib.crc32(str(root).encode()) % (UIDS // _SLOTS)) * _SLOTS + slot % _SLOTS
 
 
 def build_command(plan: Plan, way: str, uid: int, *, fds: dict[str, int]) -> list[str]:
@@ -108,7 +111,7 @@ def build_command(plan: Plan, way: str, uid: int, *, fds: dict[str, int]) -> lis
     """
     inner = uid if way == "root" else _INNER_UID
     out = _entry(way, network=plan.network)
-    out += [*_system_mounts(), *_etc(plan.network)]
+    out += [*_system_mounts(), *_folders(plan), *_etc(plan.network)]
     out += ["--perms", "0444", "--ro-bind-data", str(fds["env"]), "/run/llmos/env"]
     out += ["--perms", "0444", "--ro-bind-data", str(fds["passwd"]), "/etc/passwd"]
     out += ["--perms", "0444", "--ro-bind-data", str(fds["group"]), "/etc/group"]
@@ -130,6 +133,14 @@ def build_command(plan: Plan, way: str, uid: int, *, fds: dict[str, int]) -> lis
     # Only the job's own user may enter the folder, so that user changes to it.
     script = '. /run/llmos/env; cd "$0" && exec "$@"'
     return [*out, "/bin/sh", "-c", script, plan.cwd, *plan.command]
+
+
+def _folders(plan: Plan) -> list[str]:
+    """What leads to the mounts: made by itself, bubblewrap's are closed to the job's user."""
+    ways = {parent for mount in plan.mounts for parent in Path(mount.target).parents}
+    made = {"/etc", "/etc/ssl", "/etc/pki", "/run/llmos", "/var", *map(str, ways)}
+    wanted = [path for path in made if path.split("/")[1] not in ("", "job", "tmp", "usr", "dev")]
+    return [arg for path in sorted(wanted) for arg in ("--perms", "0755", "--dir", path)]
 
 
 def _etc(network: bool) -> list[str]:

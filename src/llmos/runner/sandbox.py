@@ -51,6 +51,7 @@ class Sandbox:
     plan: Plan
     maker: GroupMaker | None = None
     slot: int = 0
+    gpu_indexes: tuple[int, ...] = ()
     way: str = ""
     process: subprocess.Popen[bytes] | None = None
     first_pid: int = 0
@@ -59,6 +60,7 @@ class Sandbox:
     notes: dict[str, str] = field(default_factory=dict)
     started_at: float = 0.0
     disk: usage.DiskUse = field(default_factory=usage.DiskUse)
+    _final_cpu_s: float = 0.0
     _first: int = -1
     _next_disk_look: float = 0.0
     _cpu_s: dict[int, float] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class Sandbox:
         if not isolation.way:
             raise CannotIsolate(f"this machine cannot isolate jobs: {isolation.reason}")
         self.way = isolation.way
-        uid = bubblewrap.job_uid(self.way, self.slot)
+        uid = bubblewrap.job_uid(self.way, self.slot, self.plan.box.parents[2])
         self._make_box(uid)
         with contextlib.ExitStack() as stack:
             fds, info_read, block_write = self._open_fds(stack, uid)
@@ -81,6 +83,8 @@ class Sandbox:
                 stderr=stderr,
                 env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"},
                 pass_fds=(*fds.values(), *pass_fds),
+                # A signal to the runner's group (Ctrl-C, a supervisor) is not meant for the job.
+                start_new_session=True,
             )
             for fd in (fds.pop("info"), fds.pop("block")):
                 os.close(fd)
@@ -127,6 +131,17 @@ class Sandbox:
             return found
         return usage.list_family(self.first_pid) if self.first_pid else []
 
+    @property
+    def box(self) -> Path:
+        return self.plan.box
+
+    def disk_bytes(self) -> int:
+        return self.disk.size_bytes
+
+    def final_cpu_s(self) -> float:
+        """Processor time of the whole job, once it is over."""
+        return self._final_cpu_s
+
     def memory_bytes(self) -> int:
         if self.group is not None and self.group.has("memory"):
             return self.group.memory_bytes()
@@ -148,6 +163,7 @@ class Sandbox:
         code = self.process.wait()
         self._wait_for_last()
         outcome = self._judge(code)
+        self._final_cpu_s = self.cpu_s()
         if self.group is not None:
             self.group.remove()
         return outcome
