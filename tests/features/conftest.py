@@ -22,9 +22,8 @@ def password_hash() -> str:
     return hash_password(PASSWORD)
 
 
-@pytest.fixture
-def people(rt: Runtime, password_hash: str) -> dict[str, User]:
-    """ada, grace (with passwords) and the administrator root-admin."""
+def join(rt: Runtime, password_hash: str) -> dict[str, User]:
+    """Create ada, grace (with passwords) and the administrator root-admin."""
     with rt.database.writing() as db:
         return {
             name: create_user(
@@ -38,6 +37,12 @@ def people(rt: Runtime, password_hash: str) -> dict[str, User]:
             )
             for name in ("root-admin", "ada", "grace")
         }
+
+
+@pytest.fixture
+def people(rt: Runtime, password_hash: str) -> dict[str, User]:
+    """ada, grace (with passwords) and the administrator root-admin."""
+    return join(rt, password_hash)
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, insert, select
 
+from features.conftest import join
 from kit.browser import Browser
+from llmos.features.accounts.actor import ANONYMOUS
 from llmos.features.accounts.models import User
 from llmos.features.discussions import forum_trust
 from llmos.features.discussions.categories import ensure_categories
+from llmos.features.discussions.forum_lists import TopicFilter, list_forum_topics, list_popular_tags
 from llmos.features.discussions.forum_views import flush_views
 from llmos.features.discussions.models import Comment, Thread
 from llmos.infra.queue.outbox import deliver_due
@@ -25,6 +28,11 @@ MAX_QUERIES = 12
 @pytest.fixture(autouse=True)
 def _categories(rt: Runtime) -> None:
     ensure_categories(rt)
+
+
+@pytest.fixture
+def people(rt: Runtime, password_hash: str) -> dict[str, User]:
+    return join(rt, password_hash)
 
 
 @pytest.fixture
@@ -118,6 +126,19 @@ def test_lists_by_category_tag_and_person(ada: Browser, grace: Browser, browser:
     assert browser.get("/forum?view=mine").headers["location"].startswith("/login")
     assert browser.get("/forum?view=oldest").status_code == 400
     assert browser.get("/forum?cursor=x!").status_code == 400
+
+
+def test_pinned_topics_are_shown_once(rt: Runtime, ada: Browser) -> None:
+    topics = [int(ask(ada, f"Topic {number}").split("/")[2]) for number in range(5)]
+    with rt.database.writing() as db:
+        db.get_one(Thread, topics[1]).is_pinned = True
+    with rt.database.reading() as db:
+        first = list_forum_topics(db, ANONYMOUS, size=2)
+        second = list_forum_topics(db, ANONYMOUS, cursor=first.next_cursor, size=2)
+        assert [thread.id for thread in first.items] == [topics[1], topics[4], topics[3]]
+        assert [thread.id for thread in second.items] == [topics[2], topics[0]]
+        solved = list_forum_topics(db, ANONYMOUS, TopicFilter("unanswered"))
+        assert [thread.id for thread in solved.items] == topics[::-1], "elsewhere in its turn"
 
 
 def test_top_counts_reactions_and_replies(rt: Runtime, ada: Browser, grace: Browser) -> None:
@@ -308,6 +329,8 @@ def test_a_hidden_topic_is_gone_from_every_list(rt: Runtime, ada: Browser, brows
         "/forum/similar?title=Hidden words",
     ):
         assert "Hidden words" not in browser.get(path).text
+    with rt.database.reading() as db:
+        assert list_popular_tags(db) == []
     assert browser.get(topic).status_code == 404
 
 
