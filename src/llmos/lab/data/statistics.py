@@ -27,7 +27,7 @@ class Statistics:
     validation_bytes: int = 0
 
     def count(self, text: str, *, validation: bool, copies: int = 1) -> None:
-        """Take a kept document into account; `copies` is how often it is trained on, below 0 to take it back."""
+        """Count a kept document; `copies` is how often it is trained on, below 0 to take it back."""
         size = len(text.encode("utf-8", "replace"))
         if validation:
             self.validation += 1
