@@ -151,8 +151,26 @@ def test_who_comes_second_keeps_their_text(visitors: Visitors, make_repo: MakeRe
     headers = visitors.headers("ada")
     answer = visitors.client.post(address, files=parts, headers=headers)
     assert answer.status_code == 412
-    assert "my long thoughts" in answer.text
+    assert answer.text.count("my long thoughts") == 2, "in the editor, and compared"
+    assert "somebody else" in answer.text
     assert visitors.get("/ada/tiny-llm/raw/main/a.txt").content == b"somebody else\n"
+    newer = re.search(r'name="parent" value="([0-9a-f]*)"', answer.text)
+    assert newer is not None
+    assert _edit(visitors, address, path="a.txt", content="both", parent=newer[1]) == 303
+    assert visitors.get("/ada/tiny-llm/raw/main/a.txt").content == b"both"
+
+
+def test_a_change_elsewhere_is_no_quarrel(visitors: Visitors, make_repo: MakeRepo, put: Put) -> None:
+    repo = make_repo("tiny-llm")
+    put(repo, {"a.txt": "one\n", "b.txt": "one\n"})
+    address = "/ada/tiny-llm/edit/main/a.txt"
+    parent = _parent(visitors, address)
+    put(repo, {"b.txt": "two\n"})
+    why = "Because one is not enough."
+    fields = {"path": "a.txt", "content": "mine\n", "summary": "Say two", "description": why}
+    assert _edit(visitors, address, parent=parent, **fields) == 303
+    assert visitors.get("/ada/tiny-llm/raw/main/b.txt").content == b"two\n"
+    assert why in visitors.get("/ada/tiny-llm/commit/" + _parent(visitors, address)).text
 
 
 def test_a_new_file_does_not_overwrite(visitors: Visitors, make_repo: MakeRepo, put: Put) -> None:

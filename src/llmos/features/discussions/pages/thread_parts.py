@@ -132,8 +132,7 @@ def person_of(user: User | None) -> Person | None:
     if user is None:
         return None
     space = user.namespace
-    picture = avatar_url(space) if space.avatar_key else None
-    return Person(space.name, f"/{path_segment(space.name)}", space.fullname or "", picture)
+    return Person(space.name, f"/{path_segment(space.name)}", space.fullname or "", avatar_url(space))
 
 
 def start_reading(

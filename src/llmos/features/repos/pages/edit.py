@@ -23,6 +23,7 @@ from llmos.features.auth.page_context import (
 from llmos.features.repos.commit_targets import open_target
 from llmos.features.repos.commits import CommitDraft, CommitResult
 from llmos.features.repos.models import Repo
+from llmos.features.repos.pages.edit_races import compare_with_newer, refresh_parent
 from llmos.features.repos.pages.frame import repo_frame
 from llmos.features.repos.pages.previews import MAX_TEXT_BYTES
 from llmos.features.repos.pages.revisions import Place, crumbs_of, place_of
@@ -33,6 +34,7 @@ from llmos.infra.git.trees import TreeEntry, get_entry, read_blob
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.ui.views import DiffFile
 
 routes = RepoRoutes()
 
@@ -96,6 +98,8 @@ def post_edit(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, for
     values = {key: form.text(key) for key in ("path", "summary", "description", "parent")}
     values["content"] = form.text("content", strip=False)
     db.close()
+    git_repo = open_git(rt, repo)
+    values["parent"] = refresh_parent(git_repo, values["parent"], place.commit, place.path, entry)
     try:
         path = check_file_path(values["path"])
         made = _commit_text(rt, actor, repo, place, entry, path, values, proposes=proposes)
@@ -103,6 +107,12 @@ def post_edit(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, for
         if isinstance(refusal, Forbidden):
             raise
         # What was typed is kept, whatever the refusal.
+        newer = None
+        if refusal.status == 412:
+            # Whoever saves again has seen the newer text.
+            place, entry = check_writable_place(request, rt, db, actor, repo, may_propose=True)
+            newer = compare_with_newer(git_repo, entry, place.path, values["content"])
+            values["parent"] = place.commit or ""
         return _render(
             request,
             rt,
@@ -111,8 +121,9 @@ def post_edit(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, for
             repo,
             place,
             values,
-            is_new=entry is None,
+            is_new=not place.path or (entry is None and refusal.status != 412),
             error=_explain(refusal),
+            newer=newer,
             status=refusal.status,
         )
     if made.pull_num is not None:
@@ -128,7 +139,8 @@ def post_edit(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, for
 def _explain(refusal: LlmosError) -> str:
     if refusal.status == 412:
         return lazy(
-            "Somebody else changed this branch meanwhile. Copy your text, open the page again and repeat."
+            "Somebody else changed this file meanwhile. Your text stands below, nothing is lost: compare it "
+            "with the newer one. Saving again replaces the newer one."
         )
     return refusal.message
 
@@ -177,6 +189,7 @@ def _render(
     *,
     is_new: bool,
     error: str = "",
+    newer: DiffFile | None = None,
     status: int = 200,
 ) -> Response:
     frame = repo_frame(db, rt, actor, repo, request_locale(request, actor), "files")
@@ -188,6 +201,7 @@ def _render(
         "values": values,
         "is_new": is_new,
         "error": error,
+        "newer": newer,
         "action": file_href(repo, "new", place.rev)
         if not place.path
         else file_href(repo, "edit", place.rev, place.path),
