@@ -1,0 +1,89 @@
+"""What a run tells: lines for people on the terminal, `wire.JobEvent`s for the runner, curves on disk."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from llmos.wire.jobs import LogLine, MetricPoint, Phase, Progress
+
+
+class Reporter:
+    """Says everything once, to whoever listens.
+
+    `events` is a path or the number of an open file descriptor; each line written there is one JobEvent.
+    `quiet` keeps the terminal free, for callers that want JSON there.
+    """
+
+    def __init__(self, *, events: str | None = None, quiet: bool = False) -> None:
+        self._file: IO[str] | None = None
+        if events is not None:
+            # Appended to: a resumed run goes on in the file of the first one.
+            target: Any = int(events) if events.isdigit() else events
+            self._file = open(target, "w" if events.isdigit() else "a", encoding="utf-8")  # noqa: SIM115
+        self._quiet = quiet
+        self._curves: Any = None
+        self._last_line_at = 0.0
+        self.history: list[tuple[int, str, float]] = []
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._curves is not None:
+            self._curves.close()
+        if self._file is not None:
+            self._file.close()
+
+    def draw_curves(self, folder: Path) -> None:
+        """Write TensorBoard event files into `folder` from now on."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._curves = SummaryWriter(str(folder), flush_secs=15)
+
+    def say(self, text: str) -> None:
+        for line in text.splitlines() or [""]:
+            self._print(line)
+            self._emit(LogLine(text=line[:16_000]))
+
+    def phase(self, name: str) -> None:
+        self._print(f"== {name}")
+        self._emit(Phase(phase=name))
+
+    def progress(self, done: float, total: float, unit: str) -> None:
+        self._emit(Progress(done=done, total=total, unit=unit))
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """Points of curves. People see a line at most every second; the rest sees all."""
+        for name, value in values.items():
+            self.history.append((step, name, value))
+            self._emit(MetricPoint(step=step, name=name, value=value))
+            if self._curves is not None:
+                self._curves.add_scalar(name, value, step)
+        now = time.monotonic()
+        if now - self._last_line_at >= 1.0 or any(name.startswith("eval/") for name in values):
+            self._last_line_at = now
+            shown = "  ".join(f"{name.split('/')[-1]} {value:.4g}" for name, value in values.items())
+            self._print(f"step {step}: {shown}")
+
+    def checkpoint(self, folder: Path, step: int) -> None:
+        """A checkpoint lies whole in `folder`: the runner publishes it."""
+        if self._file is not None:
+            path = os.path.relpath(folder).replace('"', "")
+            self._file.write(f'{{"kind":"checkpoint","path":"{path}","step":{step}}}\n')
+            self._file.flush()
+
+    def _emit(self, event: LogLine | MetricPoint | Phase | Progress) -> None:
+        if self._file is not None:
+            self._file.write(event.model_dump_json(exclude_defaults=False) + "\n")
+            self._file.flush()
+
+    def _print(self, line: str) -> None:
+        if not self._quiet:
+            print(line, flush=True, file=sys.stdout)

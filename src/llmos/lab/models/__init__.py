@@ -1,0 +1,1 @@
+"""Models by family and size; `heads` finds where a model turns hidden states into tokens."""

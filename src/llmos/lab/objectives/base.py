@@ -1,0 +1,89 @@
+"""The surface every objective has, and the rows they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmos.lab.data.order import EpochOrder
+
+Batch = dict[str, Tensor]
+Row = dict[str, Any]
+IGNORED = -100
+
+
+class Objective(Protocol):
+    """Rows in, loss out. `train` and `held_out` can be indexed; rows may depend on `rng`."""
+
+    train: Sequence[Any]
+    held_out: Sequence[Any]
+
+    def example(self, rows: Sequence[Any], number: int, rng: np.random.Generator) -> Row: ...
+
+    def collate(self, examples: list[Row]) -> Batch: ...
+
+    def prepare(self, model: Any) -> None:
+        """Called once, before training: the place to find the model's head."""
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+        """The summed loss and how many tokens (or examples) it is the sum over."""
+
+    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]: ...
+
+
+@dataclass
+class Rows:
+    """The rows of a whole run: `length` of them, epoch after epoch, each epoch in an order of its own.
+
+    Row n is the same in every run with this seed, wherever the run was stopped: its place in the order
+    and what is drawn at random for it come from (seed, n) alone.
+    """
+
+    objective: Objective
+    length: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._order = EpochOrder(len(self.objective.train), seed=self.seed)
+        self._epoch, self._indices = -1, np.zeros(0, np.int64)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, number: int) -> Row:
+        epoch, place = divmod(number, len(self.objective.train))
+        if epoch != self._epoch:
+            self._epoch, self._indices = epoch, self._order.indices(epoch)
+        rng = np.random.Generator(np.random.PCG64([self.seed, number, 1]))
+        return self.objective.example(self.objective.train, int(self._indices[place]), rng)
+
+
+def held_out_batches(objective: Objective, size: int, limit: int, seed: int) -> Iterator[Batch]:
+    """The first `limit` held-out rows in batches, drawn the same way every time."""
+    n = min(limit, len(objective.held_out))
+    for start in range(0, n, size):
+        numbers = range(start, min(start + size, n))
+        rows = [
+            objective.example(objective.held_out, k, np.random.Generator(np.random.PCG64([seed, k, 2])))
+            for k in numbers
+        ]
+        yield objective.collate(rows)
+
+
+def stack(examples: list[Row], name: str) -> Tensor:
+    return torch.from_numpy(np.stack([np.asarray(row[name]) for row in examples]))
+
+
+def pad(examples: list[Row], name: str, value: int, *, multiple: int = 8) -> Tensor:
+    """Rows of different lengths side by side; a width of a multiple of 8 suits the kernels."""
+    width = max(len(row[name]) for row in examples)
+    width = -(-width // multiple) * multiple
+    out = np.full((len(examples), width), value, np.int64)
+    for n, row in enumerate(examples):
+        out[n, : len(row[name])] = row[name]
+    return torch.from_numpy(out)

@@ -1,0 +1,79 @@
+"""What the machine computes on, and in which numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+# Threads that spin while they wait take the processor from each other: on a busy machine that costs
+# up to nine tenths of the speed, on a quiet one nothing is gained by it.
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "passive",
+    "GOMP_SPINCOUNT": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DISABLE_SAFETENSORS_CONVERSION": "1",
+}
+
+
+def pick_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def pick_precision(wanted: str, device: str) -> str:
+    """fp32, bf16 or fp16. "auto" takes bf16 where the hardware multiplies in it."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    # Emulated on other CPUs, bf16 was 2.3 times slower than fp32.
+    has_units = "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
+    return "bf16" if device == "cpu" and has_units else "fp32"
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            line = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        line = ""
+    return frozenset(line.split())
+
+
+def set_threads(threads: int | None) -> int:
+    """As many as asked, otherwise the cores this process may use."""
+    import torch
+
+    count = threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(count)
+    return count
+
+
+def hardware() -> dict[str, Any]:
+    """What the card says of the machine."""
+    import torch
+
+    facts: dict[str, Any] = {
+        "cpu": _cpu_name() or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "torch": torch.__version__,
+        "device": pick_device(),
+    }
+    if facts["device"] == "cuda":
+        facts["gpu"], facts["gpus"] = torch.cuda.get_device_name(0), torch.cuda.device_count()
+    return facts
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next((x.split(":", 1)[1].strip() for x in file if x.startswith("model name")), "")
+    except OSError:
+        return ""

@@ -1,0 +1,76 @@
+"""Optimisers of a recipe: AdamW, or Muon for matrices with AdamW for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llmos.lab.recipes.schema import Optimiser
+
+# Embeddings and heads are matrices by shape but tables by nature: Muon does not suit them.
+_TABLES = ("embed", "wte", "wpe", "shared", "lm_head", "decoder.weight", "relative_attention_bias")
+
+
+def make_optimizer(model: nn.Module, choice: Optimiser) -> torch.optim.Optimizer:
+    """The optimiser over the trainable parameters; vectors (norms, biases) do not decay."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decayed = [p for _, p in named if p.ndim >= 2]
+    plain = [p for _, p in named if p.ndim < 2]
+    if choice.name == "adamw":
+        return _adamw(choice, decayed, plain)
+    matrices = [p for name, p in named if p.ndim == 2 and not any(word in name for word in _TABLES)]
+    ids = {id(p) for p in matrices}
+    rest = _adamw(choice, [p for p in decayed if id(p) not in ids], plain)
+    assert choice.weight_decay is not None
+    muon = torch.optim.Muon(matrices, lr=choice.muon_learning_rate, weight_decay=choice.weight_decay)
+    return Both(muon, rest) if matrices else rest
+
+
+def _adamw(choice: Optimiser, decayed: list[Tensor], plain: list[Tensor]) -> torch.optim.AdamW:
+    groups = [
+        {"params": params, "weight_decay": decay}
+        for params, decay in ((decayed, choice.weight_decay), (plain, 0.0))
+        if params
+    ]
+    assert choice.learning_rate is not None
+    assert choice.beta2 is not None
+    # One pass over the weights instead of a dozen: a sixth faster on CPUs too.
+    return torch.optim.AdamW(
+        groups, lr=choice.learning_rate, betas=(choice.beta1, choice.beta2), eps=1e-8, fused=True
+    )
+
+
+class Both(torch.optim.Optimizer):
+    """Two optimisers that step together and look like one with all their groups."""
+
+    def __init__(self, first: torch.optim.Optimizer, second: torch.optim.Optimizer) -> None:
+        self.parts = (first, second)
+        super().__init__([{"params": list(_params(part))} for part in self.parts], {})
+        self._join()
+
+    def _join(self) -> None:
+        # The very dictionaries of the parts: a scheduler that sets a group's rate sets the part's.
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self.parts], "state": {}, "param_groups": []}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._join()
+
+
+def _params(part: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in part.param_groups for p in group["params"]]

@@ -1,0 +1,163 @@
+"""One optimiser step: the whole batch in micro-batches, its gradient exact, its faults contained."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llmos.lab.objectives.base import Batch
+from llmos.lab.train.errors import NotANumber, OutOfMemory
+
+SPIKE = 10.0  # a gradient so many times longer than the usual one is not followed
+_REMEMBERED = 50
+
+
+class Steps:
+    """Gradients of a batch of any size.
+
+    The loss is summed over micro-batches and divided once by all its tokens: the result does not depend
+    on how the batch was cut. When memory ends, the step is begun again with half as many rows at once.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Any, Batch], tuple[Tensor, int]],
+        *,
+        micro_batch: int,
+        clip: float,
+        precision: str,
+        say: Callable[[str], None],
+    ) -> None:
+        self._loss, self.micro_batch, self._clip, self._precision, self._say = (
+            loss,
+            micro_batch,
+            clip,
+            precision,
+            say,
+        )
+        self._norms: list[float] = []
+        self.skipped = 0
+        self.last_norm = 0.0
+
+    def gradients(self, model: nn.Module, batch: Batch, step: int) -> tuple[Tensor, int]:
+        """Fill the gradients with those of the mean loss; give that loss and its number of tokens.
+
+        Raises NotANumber before the weights can be spoilt, OutOfMemory when one row does not fit.
+        """
+        while True:
+            try:
+                loss, count = self._accumulate(model, batch)
+                break
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_memory(error):
+                    raise
+                self._shrink(error)
+            model.zero_grad(set_to_none=True)
+            _free()
+        self._finish(model, loss, count, step)
+        return loss / max(count, 1), count
+
+    def _accumulate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, int]:
+        total: Tensor | None = None
+        count = 0
+        for part in split(batch, self.micro_batch):
+            with self._autocast(part):
+                loss, n = self._loss(model, part)
+            loss.backward()
+            total = loss.detach() if total is None else total + loss.detach()
+            count += n
+        assert total is not None
+        return total, count
+
+    def _autocast(self, batch: Batch) -> Any:
+        kind = next(iter(batch.values())).device.type
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self._precision, torch.bfloat16)
+        return torch.autocast(kind, dtype=dtype, enabled=self._precision in ("bf16", "fp16"))
+
+    def _shrink(self, error: BaseException) -> None:
+        if self.micro_batch == 1:
+            raise OutOfMemory(
+                "There is not enough memory for one row at a time. Shorten training.sequence_length, choose "
+                "a smaller model, or set training.gradient_checkpointing."
+            ) from error
+        self.micro_batch //= 2
+        self._say(
+            f"Memory ended: {self.micro_batch} rows at a time from now on; the batch of a step stays as it was."
+        )
+
+    def _finish(self, model: nn.Module, loss: Tensor, count: int, step: int) -> None:
+        """Divide by the tokens, sum over processes, check, clip."""
+        params = [p for p in model.parameters() if p.grad is not None]
+        grads = [p.grad for p in params if p.grad is not None]
+        tokens = reduce_gradients(grads, count)
+        torch._foreach_mul_(grads, 1.0 / max(tokens, 1))
+        limit = self._clip if self._clip > 0 else float("inf")
+        norm = float(torch.nn.utils.get_total_norm(grads))
+        if norm != norm or norm in (float("inf"), float("-inf")) or not bool(torch.isfinite(loss)):
+            model.zero_grad(set_to_none=True)
+            raise NotANumber(
+                f"The loss is not a number at step {step + 1} (loss {float(loss) / max(count, 1):.4g}, gradient "
+                f"{norm:.4g}). The weights are those of step {step}. Lower optimiser.learning_rate, lengthen "
+                "schedule.warmup, or train in fp32."
+            )
+        self.last_norm = norm
+        if self._is_spike(norm):
+            self.skipped += 1
+            self._say(f"Step {step + 1}: the gradient of {norm:.3g} is a spike and is not followed.")
+            torch._foreach_zero_(grads)
+        elif norm > limit:
+            torch._foreach_mul_(grads, limit / (norm + 1e-6))
+
+    def _is_spike(self, norm: float) -> bool:
+        is_spike = len(self._norms) == _REMEMBERED and norm > SPIKE * median(self._norms)
+        self._norms = [*self._norms[-_REMEMBERED + 1 :], norm]
+        return is_spike
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"norms": self._norms, "skipped": self.skipped, "micro_batch": self.micro_batch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._norms, self.skipped = list(state["norms"]), int(state["skipped"])
+        self.micro_batch = int(state["micro_batch"])
+
+
+def split(batch: Batch, rows: int) -> Iterator[Batch]:
+    """The batch in parts of at most `rows` rows."""
+    length = len(next(iter(batch.values())))
+    for start in range(0, length, rows):
+        yield {name: value[start : start + rows] for name, value in batch.items()}
+
+
+def reduce_gradients(grads: list[Tensor], count: int) -> int:
+    """Sum gradients and counts over all processes of a distributed run."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return count
+    if torch.distributed.get_world_size() == 1:
+        return count
+    tokens = torch.tensor(float(count), device=grads[0].device)
+    torch.distributed.all_reduce(tokens)
+    flat = torch.cat([grad.reshape(-1) for grad in grads])
+    torch.distributed.all_reduce(flat)
+    at = 0
+    for grad in grads:
+        grad.copy_(flat[at : at + grad.numel()].view_as(grad))
+        at += grad.numel()
+    return int(tokens)
+
+
+def _is_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
