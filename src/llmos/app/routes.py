@@ -14,6 +14,7 @@ from llmos.features.discovery.pages import add_discovery_pages, add_people_pages
 from llmos.features.discussions.forum_pages import add_forum_pages
 from llmos.features.discussions.pages import add_discussion_pages
 from llmos.features.jobs.api import add_runner_routes
+from llmos.features.jobs.pages import add_job_pages
 from llmos.features.moderation.forum_trust import fill_forum_trust
 from llmos.features.moderation.pages import add_moderation_pages
 from llmos.features.notifications.pages import add_notification_pages
@@ -43,6 +44,7 @@ def add_routes(app: FastAPI) -> None:
     add_runner_routes(app)
     add_last_hub_routes(app)
     add_bucket_pages(app)
+    add_job_pages(app)
     add_collection_pages(app)
     fill_forum_trust()
     add_forum_pages(app)

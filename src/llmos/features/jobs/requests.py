@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from llmos.core.errors import BadRequest, LlmosError, NotBuilt
 from llmos.core.names import split_repo_name
 from llmos.features.jobs.flavors import DEFAULT_FLAVOR, find_flavor, refuse_space_image
+from llmos.features.jobs.recipes import recipe_inputs, recipe_outputs, wants_public_output
 from llmos.infra.i18n import lazy
 
 MAX_ITEMS = 500
@@ -102,6 +103,11 @@ class JobRequest(BaseModel):
         return self.model_dump(mode="json", exclude={"secrets"}) | {"secret_names": sorted(self.secrets)}
 
     @property
+    def has_public_outputs(self) -> bool:
+        """Whether repositories made for its outputs are for everybody to see."""
+        return self.is_public if self.recipe is None else wants_public_output(self.recipe)
+
+    @property
     def wants_network(self) -> bool:
         return self.labels.get(NETWORK_LABEL) == "internet"
 
@@ -130,8 +136,8 @@ def parse_request(body: Mapping[str, Any]) -> JobRequest:
         environment=_variables(body, "environment"),
         secrets=_variables(body, "secrets"),
         recipe=recipe,
-        volumes=[_volume(item) for item in _list(body, "volumes")],
-        outputs=[_output(item) for item in _list(body, "outputs")],
+        volumes=_volumes(body, recipe),
+        outputs=_outputs(body, recipe),
         flavor=find_flavor(_text(body, "flavor") or DEFAULT_FLAVOR).name,
         timeout_s=_number(body, "timeoutSeconds", DEFAULT_TIMEOUT_S, 1, MAX_TIMEOUT_S),
         max_attempts=_number(body, "attempts", 1, 1, MAX_ATTEMPTS),
@@ -260,6 +266,19 @@ def _recipe(value: Any) -> dict[str, Any] | None:
     if size_bytes > MAX_RECIPE_BYTES or "\\u0000" in json.dumps(value):
         raise _bad("recipe", lazy("recipe is too long, or holds a NUL character."))
     return value
+
+
+def _volumes(body: Mapping[str, Any], recipe: dict[str, Any] | None) -> list[VolumeRequest]:
+    """What was declared, and what the recipe names beside."""
+    found = [_volume(item) for item in _list(body, "volumes")]
+    declared = {(item.type, item.source.lower()) for item in found}
+    named = [_volume(item) for item in recipe_inputs(recipe)] if recipe is not None else []
+    return found + [item for item in named if (item.type, item.source.lower()) not in declared]
+
+
+def _outputs(body: Mapping[str, Any], recipe: dict[str, Any] | None) -> list[OutputRequest]:
+    found = [_output(item) for item in _list(body, "outputs")]
+    return found or [_output(item) for item in (recipe_outputs(recipe) if recipe is not None else ())]
 
 
 def _volume(value: Any) -> VolumeRequest:

@@ -53,7 +53,7 @@ def submit(
         _check_room(look, rt, namespace)
         inputs = resolve_inputs(look, rt, actor, request.volumes)
         missing = missing_outputs(look, actor, request.outputs)
-    create_outputs(db, rt, actor, missing, "public" if request.is_public else "private")
+    create_outputs(db, rt, actor, missing, "public" if request.has_public_outputs else "private")
     job = _new_job(rt, actor, namespace, request, inputs)
     job.schedule_id, job.copied_from = schedule_id, copied_from
     outputs = [JobOutput(**output.model_dump()) for output in request.outputs]

@@ -1,0 +1,95 @@
+"""What a training recipe reads and writes, so that a job of it can declare them.
+
+The hub knows of a recipe only what its JSON schema (`wire/recipe_schema.json`) says; the training lab,
+which owns the format, checks the rest when the job starts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from llmos.core.errors import BadRequest
+from llmos.infra.i18n import lazy
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+MAX_YAML_CHARS = 60_000
+
+
+@lru_cache
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema of recipes as this version's training lab writes it."""
+    text = files("llmos.wire").joinpath("recipe_schema.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _part(value: Any, *names: str) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def recipe_inputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """Volumes of a job for what the recipe names: data sets, base model, adapter, tokenizer."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind, name, revision in _named(recipe):
+        if isinstance(name, str) and _REPO.fullmatch(name):
+            path = f"/inputs/{kind}s/{name}"
+            volume = {"type": kind, "source": name, "mountPath": path}
+            if isinstance(revision, str) and revision:
+                volume["revision"] = revision
+            found.setdefault(f"{kind}:{name}".lower(), volume)
+    return list(found.values())
+
+
+def _named(recipe: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for part in ("sources", "validation"):
+        sources = _part(recipe, "data", part)
+        for source in sources if isinstance(sources, list) else ():
+            yield "dataset", _part(source, "dataset"), _part(source, "revision")
+    model = _part(recipe, "model")
+    yield "model", _part(model, "base"), _part(model, "revision")
+    yield "model", _part(model, "adapter"), None
+    tokenizer = _part(recipe, "tokenizer")
+    yield "model", _part(tokenizer, "from"), _part(tokenizer, "revision")
+
+
+def recipe_outputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where the recipe wants its model to go."""
+    push = _part(recipe, "push")
+    repo = _part(push, "repo")
+    if not isinstance(repo, str) or not repo:
+        return []
+    branch = _part(push, "branch")
+    return [{"type": "model", "repo": repo, "branch": branch if isinstance(branch, str) else "main"}]
+
+
+def wants_public_output(recipe: dict[str, Any]) -> bool:
+    return _part(recipe, "push", "private") is False
+
+
+def read_recipe(text: str) -> dict[str, Any]:
+    """A recipe from YAML that somebody pasted. BadRequest names the line."""
+    if len(text) > MAX_YAML_CHARS:
+        raise BadRequest(lazy("The recipe is too long."), data={"field": "yaml"})
+    try:
+        # Aliases could unfold to gigabytes.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise BadRequest(lazy("A recipe may not use YAML aliases."), data={"field": "yaml"})
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        raise BadRequest(
+            lazy("The recipe is no YAML: look at line %(line)s.", line=line), data={"field": "yaml"}
+        ) from error
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise BadRequest(lazy("A recipe is a YAML object: objective, data, model, …"), data={"field": "yaml"})
+    return value
