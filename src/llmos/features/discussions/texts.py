@@ -11,6 +11,11 @@ from llmos.infra.i18n import lazy
 MAX_TEXT_BYTES = 256 * 1024
 MAX_TITLE_CHARS = 250
 MAX_CLOSED_BY_ONE = 20
+# Why something is hidden where nobody wrote a reason: kept as the key, shown in the reader's words.
+HIDDEN_REASONS = {
+    "reported": lazy("several members reported it"),
+    "account deleted": lazy("its author has left"),
+}
 _CLOSING = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+#([1-9][0-9]{0,8})\b", re.IGNORECASE)
 
 

@@ -24,6 +24,7 @@ from llmos.features.discussions.models import CLOSED, MERGED, Comment, Thread, T
 from llmos.features.discussions.pages.window import Gap, Window, is_whole
 from llmos.features.discussions.policy import can_edit, can_moderate
 from llmos.features.discussions.queries import ReactionCount, count_reactions
+from llmos.features.discussions.texts import HIDDEN_REASONS
 from llmos.infra.i18n import Locale, translator
 from llmos.ui.filters import path_segment, with_query
 from llmos.ui.markdown import References, Rendered
@@ -227,7 +228,7 @@ def _view(
         react_href=f"{base}/react" if reading.may_write and not comment.is_hidden else None,
         is_answer=comment.id == reading.answer_id,
         is_hidden=comment.is_hidden,
-        hidden_reason=comment.hidden_reason,
+        hidden_reason=HIDDEN_REASONS.get(comment.hidden_reason, comment.hidden_reason),
     )
 
 
