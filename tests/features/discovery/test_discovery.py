@@ -37,6 +37,12 @@ def test_following_brings_news(town: Town) -> None:
     assert "secret" not in feed
     assert "Hidden plans" not in feed
     assert "How large is it?" in town.get("/", "grace").text
+    for who in ("ada", "root-admin"):
+        town.post("/ada/tiny/like", who)
+    town.tell()
+    feed = town.get("/feed", "grace").text
+    assert "likes" in feed, "what ada likes"
+    assert "root-admin" not in feed, "what strangers like"
     town.edit(open_repo, visibility="private")
     assert "ada/tiny" not in town.get("/feed", "grace").text, "private since"
     assert town.get("/feed").headers["location"].startswith("/login")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from llmos.core import clock
@@ -51,7 +51,11 @@ def list_feed(db: Session, actor: Actor, *, limit: int = 20, cursor: str | None 
         .where(
             # A sum uses no index: reading from the newest on finds a page sooner than sorting
             # all that ever happened around everybody followed.
-            or_((FeedEntry.actor_id + 0).in_(followed), (FeedEntry.namespace_id + 0).in_(followed)),
+            or_(
+                (FeedEntry.actor_id + 0).in_(followed),
+                # What strangers like there is no news: a loved model would drown everything else.
+                and_((FeedEntry.namespace_id + 0).in_(followed), FeedEntry.kind != "liked"),
+            ),
             or_(FeedEntry.actor_id.is_(None), FeedEntry.actor_id != user_id),
             or_(FeedEntry.repo_id.is_(None), visible_to(actor)),
             or_(FeedEntry.thread_id.is_(None), Thread.hidden_at.is_(None)),
