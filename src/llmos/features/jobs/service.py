@@ -54,6 +54,8 @@ def submit(
         inputs = resolve_inputs(look, rt, actor, request.volumes)
         missing = missing_outputs(look, actor, request.outputs)
     create_outputs(db, rt, actor, missing, "public" if request.has_public_outputs else "private")
+    # Creating outputs may have brought the same row into this session already.
+    namespace = db.merge(namespace, load=False)
     job = _new_job(rt, actor, namespace, request, inputs)
     job.schedule_id, job.copied_from = schedule_id, copied_from
     outputs = [JobOutput(**output.model_dump()) for output in request.outputs]
