@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -28,48 +27,51 @@ def cache_of(lists: list[list[int]], folder: Path) -> TokenCache:
     return write_cache(arrays(lists), folder / "cache", vocab_size=VOCAB)
 
 
+def in_memory(lists: list[list[int]]) -> TokenCache:
+    kept = [ids for ids in lists if ids]
+    starts = np.cumsum([0, *map(len, kept)]).astype(np.uint64)
+    return TokenCache(Path(), {}, np.concatenate(arrays(kept)), starts, None)
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(documents, st.integers(2, 50))
 def test_a_stream_holds_every_token_once_and_in_order(lists: list[list[int]], seq_len: int) -> None:
-    with TemporaryDirectory() as folder:
-        rows = list(Packed(cache_of(lists, Path(folder)), seq_len))
-        ids = [int(i) for row in rows for i in row["input_ids"][row["document_ids"] >= 0]]
-        assert ids == [i for document in lists for i in document]
-        assert all(len(array) == seq_len for row in rows for array in row.values())
+    rows = list(Packed(in_memory(lists), seq_len))
+    ids = [int(i) for row in rows for i in row["input_ids"][row["document_ids"] >= 0]]
+    assert ids == [i for document in lists for i in document]
+    assert all(len(array) == seq_len for row in rows for array in row.values())
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(documents, st.integers(2, 50), st.sampled_from(["stream", "fit"]))
 def test_positions_and_labels_stay_inside_a_document(lists: list[list[int]], seq_len: int, mode: str) -> None:
-    with TemporaryDirectory() as folder:
-        packed = Packed(cache_of(lists, Path(folder)), seq_len, mode=mode, longer="cut")  # type: ignore[arg-type]
-        whole = [tuple(document) for document in lists if document]
-        for row in packed:
-            for number in set(row["document_ids"].tolist()) - {-1}:
-                at = np.flatnonzero(row["document_ids"] == number)
-                assert at.tolist() == list(range(at[0], at[-1] + 1))
-                assert row["position_ids"][at].tolist() == list(range(len(at)))
-                part = tuple(row["input_ids"][at].tolist())
-                assert any(
-                    part == document[i : i + len(part)] for document in whole for i in range(len(document))
-                ), "a run of one document number holds tokens of two documents"
-                assert row["labels"][at[0]] == IGNORED
-                assert (row["labels"][at[1:]] == row["input_ids"][at[1:]]).all()
-            assert (row["labels"][row["document_ids"] < 0] == IGNORED).all()
+    packed = Packed(in_memory(lists), seq_len, mode=mode, longer="cut")  # type: ignore[arg-type]
+    whole = [tuple(document) for document in lists if document]
+    for row in packed:
+        for number in set(row["document_ids"].tolist()) - {-1}:
+            at = np.flatnonzero(row["document_ids"] == number)
+            assert at.tolist() == list(range(at[0], at[-1] + 1))
+            assert row["position_ids"][at].tolist() == list(range(len(at)))
+            part = tuple(row["input_ids"][at].tolist())
+            assert any(
+                part == document[i : i + len(part)] for document in whole for i in range(len(document))
+            ), "a run of one document number holds tokens of two documents"
+            assert row["labels"][at[0]] == IGNORED
+            assert (row["labels"][at[1:]] == row["input_ids"][at[1:]]).all()
+        assert (row["labels"][row["document_ids"] < 0] == IGNORED).all()
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(documents, st.integers(40, 60))
 def test_fit_keeps_every_document_whole(lists: list[list[int]], seq_len: int) -> None:
-    with TemporaryDirectory() as folder:
-        packed = Packed(cache_of(lists, Path(folder)), seq_len, mode="fit")
-        found = [
-            tuple(row["input_ids"][row["document_ids"] == number].tolist())
-            for row in packed
-            for number in range(int(row["document_ids"].max()) + 1)
-        ]
-        assert sorted(found) == sorted(tuple(document) for document in lists if document)
-        assert packed.n_tokens == sum(map(len, lists))
+    packed = Packed(in_memory(lists), seq_len, mode="fit")
+    found = [
+        tuple(row["input_ids"][row["document_ids"] == number].tolist())
+        for row in packed
+        for number in range(int(row["document_ids"].max()) + 1)
+    ]
+    assert sorted(found) == sorted(tuple(document) for document in lists if document)
+    assert packed.n_tokens == sum(map(len, lists))
 
 
 def test_fit_wastes_little(tmp_path: Path) -> None:

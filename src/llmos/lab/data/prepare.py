@@ -43,6 +43,7 @@ class Reader:
         self.bytes_done = self.bytes_all = 0
         self.held_out = 0.0
         self.last = b""
+        self.last_held = b""
         self.last_copies = 0
 
     def run(self, out: Files, sources: list[Opened], validation: list[Opened]) -> None:
@@ -56,6 +57,7 @@ class Reader:
                 self._read(opened, out)
         except _Full:
             pass
+        self._keep_one(out)
         self._hold_one_out(out)
         if self.progress:
             self.progress(self.statistics.read, self.bytes_all, self.bytes_all)
@@ -111,8 +113,23 @@ class Reader:
         line = json.dumps(example, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
         if part == "train" and times:
             self.last, self.last_copies = line, times
+        elif part == "validation":
+            self.last_held = line
         out[part].write(line * times)
         self.statistics.count(text, validation=part == "validation", copies=times)
+
+    def _keep_one(self, out: Files) -> None:
+        """Of few examples chance may hold out all: then the last one is learnt from."""
+        statistics = self.statistics
+        if statistics.train or not 0 < self.held_out < 1 or not self.last_held:
+            return
+        out["validation"].truncate(out["validation"].tell() - len(self.last_held))
+        out["validation"].seek(0, 2)
+        example = json.loads(self.last_held)
+        text = example_text(example)
+        statistics.validation -= 1
+        statistics.validation_bytes -= len(text.encode("utf-8", "replace"))
+        self._write(example, text, "train", 1, out)
 
     def _hold_one_out(self, out: Files) -> None:
         """Of few examples chance may hold out none: then the last one is, or the end of the only text."""

@@ -58,7 +58,7 @@ def check_readable(path: Path) -> None:
         raise DataError(f"{path}: no such file. Paths are relative to where the command is run.")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes). Remove it from data, or fill it.")
-    if file_format(path) == ".parquet":
+    if file_format(path) in (".parquet", *ARCHIVE_SUFFIXES):
         return
     try:
         with open_bytes(path) as file:

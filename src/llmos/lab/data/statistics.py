@@ -12,6 +12,11 @@ from typing import Any
 _WORDS = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003134f\u3040-\u30ff]|[^\\W_\u3040-\u9fff]+")
 
 
+def count_words(text: str) -> int:
+    """Words of `text`; a Chinese or Japanese character counts as one."""
+    return len(_WORDS.findall(text))
+
+
 @dataclass
 class Statistics:
     """Counts of documents (or examples), by what became of them."""
@@ -36,7 +41,7 @@ class Statistics:
         self.train += copies
         self.chars += copies * len(text)
         self.size_bytes += copies * size
-        self.words += copies * len(_WORDS.findall(text))
+        self.words += copies * count_words(text)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"dropped": dict(self.dropped), "languages": dict(self.languages)}

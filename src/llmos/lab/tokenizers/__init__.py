@@ -1,0 +1,1 @@
+"""Tokenizers: trained (`train`), compared (`compare`), and saved as transformers loads them."""
