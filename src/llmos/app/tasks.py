@@ -14,6 +14,7 @@ from llmos.features.discovery import posts as _posts  # noqa: F401  # threads in
 from llmos.features.discovery.feed import forget_old_news
 from llmos.features.discussions import forum_events as _forum  # noqa: F401  # the score of topics
 from llmos.features.discussions import pulls as _pulls  # noqa: F401  # ties threads to refs that move
+from llmos.features.discussions.upload_gc import collect_uploads
 from llmos.features.jobs.keeping import JobKeeper
 from llmos.features.moderation.events import remind_of_cases
 from llmos.features.moderation.standing import recount_standings
@@ -69,6 +70,7 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("remove chunks that nobody uses", DAY_S, Aside(collect_unclaimed)),
         Periodic("give up large objects that no commit named", DAY_S, Aside(drop_unused_claims)),
         Periodic("remove large objects that nobody uses", DAY_S, Aside(_collect_lfs)),
+        Periodic("remove pictures that no comment shows", DAY_S, Aside(collect_uploads)),
         Periodic("make and drop exports of people's data", 5.0, make_exports),
         Periodic("delete accounts whose time has come", HOUR_S, erase_due),
         Periodic("forget old news of the feed", DAY_S, forget_old_news),

@@ -13,7 +13,9 @@ from sqlalchemy import func, select, update
 from features.discovery.conftest import Town
 from llmos.core import clock
 from llmos.features.accounts.models import Membership, Namespace
-from llmos.features.discussions.models import Comment, Thread
+from llmos.features.discussions.forum_models import Draft
+from llmos.features.discussions.models import Comment, CommentVersion, Thread, Upload
+from llmos.features.discussions.upload_gc import collect_uploads
 from llmos.features.repos.models import Repo
 from llmos.features.rights.erase import erase_due
 from llmos.features.rights.export import make_exports
@@ -90,6 +92,46 @@ def test_deleted_account_leaves_what_was_chosen(town: Town, removes: bool) -> No
         names = [repo.repo_name for repo in db.scalars(select(Repo)).unique()]
         assert names == ([] if removes else ["lab/words"])
     assert town.get("/grace").status_code == 404
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_pictures_stay_or_go_with_the_texts(town: Town, removes: bool) -> None:
+    shown, unsent = _upload(town, b"shown"), _upload(town, b"unsent")
+    shared = _upload(town, b"shared")
+    assert _upload(town, b"shared", "ada") == shared
+    town.thread("A curve", f"![curve]({shown})", "grace")
+    choice = {"posts": "remove"} if removes else {"posts": "keep"}
+    assert town.post("/settings/data/delete", "grace", name="grace", **choice).status_code == 303
+    _due(town)
+    assert "grace" not in _names(town)
+    assert town.get(shown).status_code == (404 if removes else 200)
+    assert town.get(unsent).status_code == 404
+    assert town.get(shared).status_code == 200, "ada has uploaded it, too"
+
+
+def _upload(town: Town, words: bytes, who: str = "grace") -> str:
+    headers = {"authorization": f"Bearer {town.tokens[who]}", "content-type": "image/png"}
+    answer = town.client.post("/uploads", content=b"\x89PNG\r\n\x1a\n" + words, headers=headers)
+    return answer.text.removeprefix("http://testserver")
+
+
+def test_pictures_that_nothing_shows_go_after_the_grace(town: Town) -> None:
+    shown, edited, drafted, unsent = (_upload(town, name) for name in (b"1", b"2", b"3", b"4"))
+    town.thread("A curve", f"![curve]({shown})", "grace")
+    with town.rt.database.writing() as db:
+        comment = db.scalars(select(Comment)).one()
+        db.add(CommentVersion(comment_id=comment.id, version=1, text=f"![]({edited})"))
+        person = db.scalars(select(Namespace.id).where(Namespace.name == "ada")).one()
+        db.add(Draft(user_id=person, place="new", text=f"see {drafted}"))
+    later = clock.now() + timedelta(days=town.rt.settings.gc_grace_days + 1)
+    assert collect_uploads(town.rt) == 0, "nothing is old yet"
+    again = _upload(town, b"5")
+    with town.rt.database.writing() as db:
+        row = db.scalars(select(Upload).where(Upload.sha256 == again[11:75])).one()
+        row.created_at = later
+    assert collect_uploads(town.rt, later) == 1
+    seen = [town.get(path).status_code for path in (shown, edited, drafted, again, unsent)]
+    assert seen == [200, 200, 200, 200, 404]
 
 
 def test_the_only_admin_stays(town: Town) -> None:

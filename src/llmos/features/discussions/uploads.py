@@ -13,7 +13,7 @@ from llmos.core import clock
 from llmos.core.errors import BadRequest, Forbidden, LlmosError, NotFound, QuotaExceeded, TooLarge
 from llmos.features.accounts.actor import Actor
 from llmos.features.discussions.models import Upload
-from llmos.infra.db.upsert import insert_missing
+from llmos.infra.db.upsert import upsert
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 
@@ -21,6 +21,7 @@ MIB = 1024 * 1024
 MAX_BYTES = 10 * MIB
 MAX_VIDEO_BYTES = 50 * MIB
 MAX_BYTES_PER_PERSON = 1024 * MIB
+_MARKS_BYTES = 16
 _FILE_NAME = re.compile(r"([0-9a-f]{64})\.([a-z0-9]{3,4})\Z")
 
 
@@ -79,6 +80,11 @@ def check_media_type(content_type: str) -> MediaKind:
     return kind
 
 
+def is_of_kind(data: bytes, kind: MediaKind) -> bool:
+    """Whether the content begins as files of this kind do."""
+    return any(data[offset : offset + len(mark)] == mark for offset, mark in kind.starts)
+
+
 def check_size(kind: MediaKind, size_bytes: int) -> None:
     if size_bytes > kind.limit_bytes:
         raise TooLarge(
@@ -95,7 +101,7 @@ def store_upload(rt: Runtime, actor: Actor, kind: MediaKind, data: bytes) -> str
     """Keep the bytes and return the path of their address. BadRequest where they are not of the
     kind they claim to be. Opens its own transaction."""
     check_size(kind, len(data))
-    if not any(data[offset : offset + len(mark)] == mark for offset, mark in kind.starts):
+    if not is_of_kind(data, kind):
         raise BadRequest(lazy("The file is not %(type)s, as its Content-Type says.", type=kind.media_type))
     digest = hashlib.sha256(data).hexdigest()
     key = upload_key(digest)
@@ -109,7 +115,10 @@ def store_upload(rt: Runtime, actor: Actor, kind: MediaKind, data: bytes) -> str
         "created_at": clock.now(),
     }
     with rt.database.writing() as db:
-        insert_missing(db, Upload, [row])
+        upsert(db, Upload, [row], keys=["sha256", "user_id"], update=["created_at"])
+    # Garbage collection may have taken the old bytes right before the row said that they are used.
+    if rt.objects.head(key) != len(data):
+        rt.objects.put_bytes(key, data)
     return f"/-/uploads/{digest}.{kind.extension}"
 
 
@@ -125,10 +134,11 @@ class FoundUpload:
     media_type: str
 
 
-def access_upload(db: Session, file_name: str) -> FoundUpload:
+def access_upload(db: Session, rt: Runtime, file_name: str) -> FoundUpload:
     """The upload behind `<sha256>.<extension>`; NotFound for any other name.
 
-    The type served is that of the extension, and only one it was uploaded as.
+    The type served is that of the extension, and only one it was uploaded as. What people uploaded
+    whose accounts are gone is still there for the texts that stayed.
     """
     match = _FILE_NAME.match(file_name)
     kind = _BY_EXTENSION.get(match[2]) if match else None
@@ -137,4 +147,7 @@ def access_upload(db: Session, file_name: str) -> FoundUpload:
         size_bytes = db.scalar(select(Upload.size_bytes).where(*wanted).limit(1))
         if size_bytes is not None:
             return FoundUpload(upload_key(match[1]), match[1], size_bytes, kind.media_type)
+        left = rt.objects.head(upload_key(match[1]))
+        if left is not None and is_of_kind(rt.objects.read(upload_key(match[1]), 0, _MARKS_BYTES), kind):
+            return FoundUpload(upload_key(match[1]), match[1], left, kind.media_type)
     raise NotFound(lazy("There is no such upload."))

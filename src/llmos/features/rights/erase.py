@@ -17,6 +17,7 @@ from llmos.features.accounts.policy import access_namespace
 from llmos.features.buckets.deletion import delete_bucket
 from llmos.features.buckets.models import Bucket
 from llmos.features.discussions.models import Comment, CommentVersion, Thread
+from llmos.features.discussions.upload_gc import drop_uploads, list_uploads_of
 from llmos.features.repos.lifecycle import delete_repo
 from llmos.features.repos.models import Repo
 from llmos.features.repos.moving import move_repo
@@ -106,11 +107,15 @@ def erase_due(rt: Runtime) -> None:
         statement = select(AccountDeletion.user_id).where(AccountDeletion.due_at <= clock.now())
         due = list(db.scalars(statement))
     for user_id in due:
+        with rt.database.reading() as db:
+            uploads = list_uploads_of(db, user_id)
         try:
             with rt.database.writing() as db:
                 erase(db, db.get_one(AccountDeletion, user_id))
         except LlmosError as error:
             log.warning("account %s was not deleted: %s", user_id, error.message)
+            continue
+        drop_uploads(rt, uploads)
 
 
 def erase(db: Session, deletion: AccountDeletion) -> None:

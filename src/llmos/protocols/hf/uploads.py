@@ -50,6 +50,6 @@ async def upload_attachment(request: Request, rt: RuntimeDep, actor: ActorDep) -
 @router.api_route("/-/uploads/{file:seg}", methods=["GET", "HEAD"], include_in_schema=False)
 def get_upload(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, file: str) -> Response:
     """The bytes, with a type that no browser takes for a page or script."""
-    found = access_upload(db, file)
+    found = access_upload(db, rt, file)
     content = object_content(rt.objects, found.key, found.size_bytes, found.sha256)
     return ContentResponse(request, content, headers=_HEADERS, media_type=found.media_type)
