@@ -140,6 +140,9 @@ def main() -> None:
         python_part("greeting", "llmos.app.greeting", once=True, delay_s=1.5),
         python_part("worker", "llmos.app.worker", delay_s=3.0),
     ]
+    if os.environ.get("LLMOS_EXTRAS", "all") != "hub" or os.environ.get("LLMOS_RUNNER") == "on":
+        # Ends well where the settings want no jobs here, or where none can be shut in.
+        parts.append(python_part("runner", "llmos.cli.builtin_runner", once=True, delay_s=4.0))
     if os.environ.get("LLMOS_EXTRAS", "all") != "hub":
         parts.append(python_part("training side", "llmos.app.install_lab", once=True, delay_s=5.0))
     Supervisor(parts).run()

@@ -14,6 +14,8 @@ COMMANDS = {
     "org": "Organisations: create, list, add-member, remove-member.",
     "token": "Access tokens: create, list, revoke.",
     "repo": "Repositories: list, create, move, delete, restore.",
+    "job": "Jobs: list, show, logs, cancel.",
+    "runner": "Runners: start one here; register, list, drain, remove.",
     "config": "The settings and where each comes from.",
     "doctor": "Check the instance, and mend it with --repair.",
     "backup": "Write a backup to a folder.",

@@ -130,6 +130,21 @@ class Settings(BaseSettings):
         True, description="Whether a job may ask for the network (label network=internet)."
     )
 
+    runner: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether `llmos up` also runs jobs on this machine; auto: yes, unless the training "
+        "side is left out by LLMOS_EXTRAS=hub.",
+    )
+    runner_slots: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Jobs the built-in runner runs at a time; 0: one for each four cores, at most four.",
+    )
+    ray_address: str = Field(
+        "", description="Address of a Ray cluster (http://host:8265) the built-in runner sends its jobs to."
+    )
+
     session_days: int = Field(30, ge=1, description="Days a browser session lasts without use.")
     secure_cookies: Literal["auto", "always", "never"] = Field(
         "auto", description="Whether cookies demand https; auto follows the request's scheme."

@@ -1,4 +1,4 @@
-"""`python -m llmos.runner CONFIG`: a runner from a JSON file, with as little in memory as possible.
+"""`python -m llmos.runner CONFIG [--built-in]`: a runner from a JSON file, small in memory.
 
 The keys are the fields of `start.Options`; `token_file` stands for the token. Exit codes: 0 stopped,
 1 refused by the hub or the folder in use, 3 this machine cannot isolate jobs.
@@ -42,7 +42,8 @@ def main() -> int:
         run_until_stopped(agent, drain_s=options.drain_s)
     except CannotStart as error:
         log.warning("%s", error)
-        return CANNOT_ISOLATE
+        # Beside a hub this is no failure that starting again would mend.
+        return 0 if "--built-in" in sys.argv else CANNOT_ISOLATE
     except (NotWelcome, AlreadyRunning) as error:
         log.error("%s", error)
         return 1

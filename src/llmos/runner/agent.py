@@ -15,14 +15,14 @@ import platform
 import random
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from llmos.client.runner_api import Refused, RunnerApi, Unreachable
 from llmos.runner.attempt import Attempt, remove_tree
 from llmos.runner.executors import Executor, Share
-from llmos.runner.machine import Machine, free_disk_bytes, load_of_machine
+from llmos.runner.machine import Machine, find_lab, free_disk_bytes, load_of_machine
 from llmos.runner.reporter import Reporter
 from llmos.runner.spool import Spool
 
@@ -102,8 +102,17 @@ class Agent:
             thread.join()
         self.api.close()
 
+    def _look_for_lab(self) -> None:
+        """The training side may have been installed since this runner was started."""
+        if self.machine.lab is None and (lab := find_lab()) is not None:
+            self.machine = replace(self.machine, lab=lab)
+            self.hub_python = self.hub_python or lab
+            for executor in self.executors:
+                executor.machine = self.machine
+
     def hello(self) -> dict[str, Any]:
         """What this machine has, as `wire.runners.RunnerHello`."""
+        self._look_for_lab()
         cores, memory_bytes = len(self.machine.cores), int(self.machine.memory_bytes * _MEMORY_SHARE)
         gpu_memory = min((gpu.memory_bytes for gpu in self.machine.gpus), default=0)
         total = {

@@ -169,7 +169,8 @@ def find_lab(root: Path | None = None) -> Path | None:
     """The Python that trains: the environment of `make setup-lab`, or this one if it has torch."""
     tree = root or Path(__file__).parents[3]
     own = tree / ".venv-lab" / "bin" / "python"
-    if own.exists():
+    # The stamp is written when all of it is installed.
+    if own.exists() and (tree / ".venv" / ".stamps" / "lab").exists():
         return own
     return Path(sys.executable) if _has_module("torch") else None
 

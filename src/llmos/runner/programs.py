@@ -22,7 +22,7 @@ from llmos.runner.limits import Mount
 from llmos.runner.machine import Machine, Python, python_environment_prefixes
 
 _PYTHON = re.compile(
-    r"(?:docker\.io/)?(?:library/)?python(?::(?P<version>3\.\d+)?(?:\.\d+)?(?:[-.].*)?|:latest)?"
+    r"(?:docker\.io/)?(?:library/)?python(?::(?:3|latest|(?P<version>3\.\d+)(?:\.\d+)?)(?:-.*)?)?"
 )
 _UV = re.compile(r"(?:ghcr\.io/)?(?:astral-sh/)?uv(?::(?:.*python(?P<version>3\.\d+).*|[^/]*))?")
 TOOLS = "/opt/llmos/bin"
@@ -159,6 +159,7 @@ def _base_env(spec: Mapping[str, Any], *, path: str) -> dict[str, str]:
         "PYTHONUSERBASE": "/job/.local",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "LLMOS_JOB_ID": str(spec["job_id"]),
+        "LLMOS_JOB_ATTEMPT": str(spec["attempt"]),
         **_THREADS,
     }
     if spec.get("network"):
