@@ -11,8 +11,9 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +24,7 @@ from obstore.store import S3Store
 from llmos.core.errors import Unavailable
 from llmos.core.text import lazy
 from llmos.infra.blobs.durable import fsync_dir, make_parents, publish_file, write_file
+from llmos.infra.blobs.presign import sign_put
 from llmos.infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -74,8 +76,9 @@ class ObjectStore(Protocol):
     def local_path(self, key: str) -> Path | None:
         """The file that holds the object, where it is one on this machine."""
 
-    def presign(self, method: str, key: str, *, ttl_s: int) -> str | None:
-        """A link anybody may use until it expires, where the store can make one."""
+    def presign(self, method: str, key: str, *, ttl_s: int, size_bytes: int | None = None) -> str | None:
+        """A link anybody may use until it expires, where the store can make one; to PUT, given
+        `size_bytes`, exactly so many (not where the keys of the store come from the machine)."""
 
 
 class FolderStore:
@@ -158,7 +161,7 @@ class FolderStore:
     def local_path(self, key: str) -> Path | None:
         return self._path(key)
 
-    def presign(self, method: str, key: str, *, ttl_s: int) -> str | None:
+    def presign(self, method: str, key: str, *, ttl_s: int, size_bytes: int | None = None) -> str | None:
         return None
 
 
@@ -195,9 +198,10 @@ class RemoteStore:
     Every call raises Unavailable when the store does not answer as it should.
     """
 
-    def __init__(self, store: S3Store, *, presigns: bool) -> None:
+    def __init__(self, store: S3Store, *, presigns: bool, sign_put: Callable[..., str] | None = None) -> None:
         self._store = store
         self._presigns = presigns
+        self._sign_put = sign_put
 
     def put_file(self, key: str, source: Path) -> None:
         part_bytes = max(MIN_PART_BYTES, -(-source.stat().st_size // MAX_PARTS))
@@ -263,11 +267,14 @@ class RemoteStore:
     def local_path(self, key: str) -> Path | None:
         return None
 
-    def presign(self, method: str, key: str, *, ttl_s: int) -> str | None:
+    def presign(self, method: str, key: str, *, ttl_s: int, size_bytes: int | None = None) -> str | None:
         if not self._presigns:
             return None
         verb: Any = method
-        return obstore.sign(self._store, verb, key, timedelta(seconds=ttl_s))
+        link = obstore.sign(self._store, verb, key, timedelta(seconds=ttl_s))
+        if self._sign_put is None or size_bytes is None or method != "PUT":
+            return link
+        return self._sign_put(link, ttl_s=ttl_s, size_bytes=size_bytes)
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -280,9 +287,16 @@ def open_store(settings: Settings) -> ObjectStore:
     config: dict[str, Any] = {"region": settings.storage_region}
     if settings.storage_endpoint:
         config["endpoint"] = settings.storage_endpoint
+    sign = None
     if settings.storage_access_key and settings.storage_secret_key:
         config["access_key_id"] = settings.storage_access_key
         config["secret_access_key"] = settings.storage_secret_key
+        sign = partial(
+            sign_put,
+            access_key=settings.storage_access_key,
+            secret_key=settings.storage_secret_key,
+            region=settings.storage_region,
+        )
     store = S3Store(
         bucket,
         prefix=prefix or None,
@@ -290,4 +304,4 @@ def open_store(settings: Settings) -> ObjectStore:
         retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=30)},
         **config,
     )
-    return RemoteStore(store, presigns=settings.storage_presign)
+    return RemoteStore(store, presigns=settings.storage_presign, sign_put=sign)

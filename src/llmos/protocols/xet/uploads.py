@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -130,27 +131,31 @@ async def post_xorb_grant(request: Request, rt: RuntimeDep, xorb_hash: str) -> R
     straight into the object store; 404 where the store gives no links: post it here then."""
     access, scope_id = await run_in_threadpool(access_scope, rt, request)
     body = await read_body(request.receive, limit_bytes=MAX_GRANT_BODY_BYTES, what="The grant request")
+    size_bytes = _granted_bytes(body)
     if await run_in_threadpool(offer_known, rt, xorb_hash, scope_id):
         return Response(b"{}", media_type="application/json")
-    try:
-        await run_in_threadpool(_check_room, rt, access, _granted_bytes(body))
-    except QuotaExceeded as error:
-        # Of a refused grant the client shows the address alone, of a refused xorb the reason.
-        raise NotFound("No upload grants are given out: post the xorb to v1/xorbs.") from error
-    grant = offer_grant(rt, xorb_hash, scope_id)
+    grant = None
+    # Of a refused grant the client shows the address alone, of a refused xorb the reason.
+    with contextlib.suppress(QuotaExceeded):
+        if size_bytes is not None:
+            await run_in_threadpool(_check_room, rt, access, size_bytes)
+            grant = offer_grant(rt, xorb_hash, scope_id, size_bytes)
     if grant is None:
         raise NotFound("No upload grants are given out: post the xorb to v1/xorbs.")
     shown = {"id": grant.grant_id, "method": "PUT", "url": grant.url, "headers": {}}
     return Response(orjson.dumps(shown), 201, media_type="application/json")
 
 
-def _granted_bytes(body: bytes) -> int:
-    """The size that a client wants to put; its checksum is not needed, as every chunk is hashed."""
+def _granted_bytes(body: bytes) -> int | None:
+    """The size that a client wants to put, if it says so. Its checksum is not needed: every chunk is
+    hashed."""
     try:
-        asked = orjson.loads(body) if body else {}
+        asked = orjson.loads(body) if body else None
     except orjson.JSONDecodeError as error:
         raise BadRequest("The grant request must be JSON: {length, checksum}.") from error
-    length = asked.get("length", 1) if isinstance(asked, dict) else None
+    if asked is None:
+        return None
+    length = asked.get("length") if isinstance(asked, dict) else None
     if type(length) is not int or length < 1:
         raise BadRequest("length: the size of the xorb in bytes, a positive integer.")
     if length > MAX_XORB_BYTES:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import boto3
 import httpx
@@ -24,6 +25,7 @@ from llmos.features.storage.xet.grants import drop_stale_grants
 from llmos.features.storage.xet.reading import stream_file
 from llmos.features.storage.xet.scrub import scrub
 from llmos.features.storage.xet.tables import XetQuarantined
+from llmos.infra.blobs.presign import sign_put
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import Settings
 
@@ -104,6 +106,17 @@ def test_granted_xorb_counts_once_it_is_checked(bucket_rt: Runtime, bucket_store
     assert status == 200  # stored already
 
 
+def test_link_of_a_grant_takes_the_length_announced(bucket_store: Store) -> None:
+    made, token = make_file(1), bucket_store.token("ada", "ada/tiny-llm")
+    link = ask_grant(bucket_store, token, made)["url"]
+    query = dict(parse_qsl(urlsplit(link).query))
+    assert query["X-Amz-SignedHeaders"] == "content-length;host"
+    at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    keys = {"access_key": "k", "secret_key": "s", "region": "us-east-1", "ttl_s": 3600, "at": at}
+    assert sign_put(link, **keys, size_bytes=len(made.xorb)) == link
+    assert sign_put(link, **keys, size_bytes=len(made.xorb) + 1) != link
+
+
 def test_footer_of_a_granted_xorb_is_cut_off(bucket_rt: Runtime, bucket_store: Store) -> None:
     made, token = make_file(1), bucket_store.token("ada", "ada/tiny-llm")
     grant = ask_grant(bucket_store, token, made)
@@ -163,9 +176,10 @@ def test_unfinished_grants_are_cleaned_and_few(
     assert keys(bucket_rt) == []
     monkeypatch.setattr(grants, "MAX_OPEN_GRANTS", 1)
     path = f"/v1/xorb-grants/default/{made.xorb_hash}"
-    assert bucket_store.post(path, token)[0] == 404  # sent the plain way instead
+    assert bucket_store.post(path, token, b'{"length":5}')[0] == 404  # sent the plain way instead
     assert commit(bucket_store, token, made, grant["id"])[0] == 404  # given up
-    assert bucket_store.post(path, token)[0] == 201
+    assert bucket_store.post(path, token)[0] == 404, "no link for what may be of any length"
+    assert bucket_store.post(path, token, b'{"length":5}')[0] == 201
 
 
 def test_files_live_in_a_bucket(bucket_rt: Runtime, bucket_store: Store) -> None:

@@ -44,23 +44,24 @@ class XorbGrant:
     url: str
 
 
-def offer_grant(rt: Runtime, xorb_hash: str, scope_id: int) -> XorbGrant | None:
-    """A link to put the xorb straight into the object store; None where the store gives no links,
-    or where the namespace holds too many that it has not used.
+def offer_grant(rt: Runtime, xorb_hash: str, scope_id: int, size_bytes: int) -> XorbGrant | None:
+    """A link to put the xorb, so many bytes long, straight into the object store; None where the
+    store gives no links, or where the namespace holds too many that it has not used.
 
     Raises XetFormatError if `xorb_hash` is no hash.
     """
     from_hex(xorb_hash)
     grant_id = secrets.token_hex(16)
-    url = rt.objects.presign("PUT", _incoming_key(xorb_hash, scope_id, grant_id), ttl_s=GRANT_TTL_S)
+    key = _incoming_key(xorb_hash, scope_id, grant_id)
+    url = rt.objects.presign("PUT", key, ttl_s=GRANT_TTL_S, size_bytes=size_bytes)
     if url is None or not _note_open(rt, scope_id, grant_id):
         return None
     return XorbGrant(grant_id, url)
 
 
 def _note_open(rt: Runtime, scope_id: int, grant_id: str) -> bool:
-    """Whether one more link may be out. The store itself cannot limit what comes through a link, and
-    bytes nobody asks to count are in no quota; so few may be on their way at once."""
+    """Whether one more link may be out. Bytes nobody asks to count are in no quota; so few may be on
+    their way at once."""
     now_s = time.monotonic()
     with _lock:
         held = _open.setdefault(rt.database, {}).setdefault(scope_id, {})
