@@ -14,6 +14,7 @@ from llmos.features.repos.models import Repo
 from llmos.features.repos.places import git_path, open_git
 from llmos.features.repos.revision_files import RevisionFiles
 from llmos.features.repos.weight_facts import read_header
+from llmos.infra.git.caches import LruCache
 from llmos.infra.git.diff import CommitDiff, FileDiff
 from llmos.infra.git.pointers import LfsPointer, parse_pointer
 from llmos.infra.runtime import Runtime
@@ -72,7 +73,7 @@ def list_large_changes(
         old, new = _pointer(git_repo, file.old_oid), _pointer(git_repo, file.new_oid)
         if old is None and new is None and not file.new_path.endswith(".safetensors"):
             continue
-        found[file.new_path] = _change(git_repo, file, old, new, sides)
+        found[file.new_path] = _change(git_repo, file, old, new, sides, repo)
     return found
 
 
@@ -100,13 +101,14 @@ def _change(
     old: LfsPointer | None,
     new: LfsPointer | None,
     sides: Sequence[RevisionFiles | None],
+    repo: Repo,
 ) -> LargeFileChange:
     tensors: tuple[TensorChange, ...] | None = None
     count = same = 0
     if file.new_path.endswith(".safetensors"):
         headers = (
-            _header(sides[0], file.old_path, file.old_oid),
-            _header(sides[1], file.new_path, file.new_oid),
+            _header(sides[0], file.old_path, file.old_oid, repo),
+            _header(sides[1], file.new_path, file.new_oid, repo),
         )
         if all(header is not None for header in headers):
             changed, same = _compare(headers[0] or {}, headers[1] or {})
@@ -127,15 +129,26 @@ def _change(
 _Tensors = dict[str, tuple[str, tuple[int, ...]]]
 
 
-def _header(files: RevisionFiles | None, path: str, oid: str | None) -> _Tensors | None:
+# By repository, since a pointer alone gives nobody a right to what it names.
+_known: LruCache[tuple[str, str], _Tensors] = LruCache(32)
+
+
+def _header(files: RevisionFiles | None, path: str, oid: str | None, repo: Repo) -> _Tensors | None:
     """The tensors of one side; empty where it has no such file, None where it cannot be read."""
     if files is None or oid is None:
         return {}
-    try:
-        header = read_header(files, path)
-    except WeightHeaderError:
-        return None
-    return None if header is None else _tensors(header)
+    key = (repo.object_id, oid)
+    tensors = _known.get(key)
+    if tensors is None:
+        try:
+            header = read_header(files, path)
+        except WeightHeaderError:
+            return None
+        if header is None:
+            return None
+        tensors = _tensors(header)
+        _known.put(key, tensors)
+    return tensors
 
 
 def _tensors(header: SafetensorsHeader) -> _Tensors:

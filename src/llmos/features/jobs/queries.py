@@ -173,14 +173,16 @@ def _is_large_enough(runner: Runner, job: Job) -> bool:
     return all(has.get(name, 0) >= amount for name, amount in asked.items())
 
 
-def has_gpus(db: Session, gpus: int, gpu_memory_bytes: int) -> bool:
-    """Whether some registered machine has that many GPUs of that size."""
+def list_gpus(db: Session) -> list[tuple[int, int]]:
+    """Of each registered machine, how many GPUs it has and the memory of one, in bytes."""
     statement = select(Runner).where(Runner.revoked_at.is_(None), Runner.scope == "instance")
-    for runner in db.scalars(statement).unique():
-        has = runner.about.get("resources") or {}
-        if has.get("gpus", 0) >= gpus and has.get("gpu_memory_bytes", 0) >= gpu_memory_bytes:
-            return True
-    return False
+    found = (runner.about.get("resources") or {} for runner in db.scalars(statement).unique())
+    return [(has.get("gpus", 0), has.get("gpu_memory_bytes", 0)) for has in found]
+
+
+def has_gpus(machines: Sequence[tuple[int, int]], gpus: int, gpu_memory_bytes: int) -> bool:
+    """Whether some machine of `list_gpus` has that many GPUs of that size."""
+    return any(count >= gpus and memory >= gpu_memory_bytes for count, memory in machines)
 
 
 def count_by_state(db: Session, namespace: Namespace | None = None) -> dict[str, int]:

@@ -53,9 +53,9 @@ def list_stored_repos(
 ) -> Page[StoredRepo]:
     """The repositories of a namespace the actor may see, largest first."""
     size = check_limit(limit, default=100, maximum=1000)
-    total = used_bytes(db, namespace_id)
+    every = select(func.sum(Repo.used_storage_bytes)).where(Repo.namespace_id == namespace_id)
     statement = (
-        select(Repo)
+        select(Repo, every.correlate(None).scalar_subquery())
         .where(Repo.namespace_id == namespace_id, visible_to(actor))
         .order_by(Repo.used_storage_bytes.desc(), Repo.id.desc())
         .limit(size + 1)
@@ -64,7 +64,7 @@ def list_stored_repos(
     if after:
         mark = tuple_(cursor_int(after[0]), cursor_int(after[1]))
         statement = statement.where(tuple_(Repo.used_storage_bytes, Repo.id) < mark)
-    found = [_stored(repo, total) for repo in db.scalars(statement).unique()]
+    found = [_stored(repo, int(total or 0)) for repo, total in db.execute(statement).unique()]
     return make_page(found, size, lambda item: [item.storage_bytes, item.repo_id])
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from llmos.features.repos.cards.gguf import read_gguf_header
 from llmos.features.repos.cards.weights import (
+    Reader,
     SafetensorsHeader,
     WeightHeaderError,
     read_safetensors_header,
@@ -20,6 +21,7 @@ from llmos.infra.git.caches import LruCache
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 MAX_SHARDS = 1000
+READ_AHEAD_BYTES = 64 * 1024
 MAX_INDEX_BYTES = 25_000_000
 
 # Content never changes under its id, so a push re-reads only the headers of new shards.
@@ -74,7 +76,19 @@ def read_header(files: RevisionFiles, path: str) -> SafetensorsHeader | None:
     reader = files.reader(path)
     if reader is None:
         return None
-    return read_safetensors_header(reader, files.entries[path].content_size)
+    size_bytes = files.entries[path].content_size
+    return read_safetensors_header(_reading_ahead(reader, size_bytes), size_bytes)
+
+
+def _reading_ahead(reader: Reader, size_bytes: int) -> Reader:
+    """Most headers come whole with the first read: every read looks up where the bytes lie."""
+    first = reader(0, min(size_bytes, READ_AHEAD_BYTES))
+
+    def read(offset: int, length: int) -> bytes:
+        end = offset + length
+        return first[offset:end] if end <= len(first) else reader(offset, length)
+
+    return read
 
 
 def gguf_facts(files: RevisionFiles) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.jobs import service
 from llmos.features.jobs.flavors import FLAVORS
 from llmos.features.jobs.policy import access_job, access_owner
-from llmos.features.jobs.queries import STAGES, has_gpus, list_jobs, why_waiting
+from llmos.features.jobs.queries import STAGES, has_gpus, list_gpus, list_jobs, why_waiting
 from llmos.features.jobs.requests import parse_labels, parse_request
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
@@ -26,10 +26,11 @@ JOB = JOBS + "/{job_id:seg}"
 @router.get("/api/jobs/hardware")
 def get_hardware(db: ReadDb, actor: ActorDep) -> Response:
     """What a job may ask for; GPUs only where some machine has them."""
+    machines = list_gpus(db)
     found = [
         hardware_json(flavor)
         for flavor in FLAVORS.values()
-        if not flavor.gpus or has_gpus(db, flavor.gpus, flavor.gpu_memory_bytes)
+        if not flavor.gpus or has_gpus(machines, flavor.gpus, flavor.gpu_memory_bytes)
     ]
     return answer(found)
 

@@ -28,7 +28,7 @@ from llmos.features.jobs.models import Job
 from llmos.features.jobs.pages.recipe_form import ESSENTIAL, RecipeGroup, collect_recipe, recipe_groups
 from llmos.features.jobs.pages.views import job_href
 from llmos.features.jobs.policy import access_job, access_owner, can_run_jobs, check_run_jobs
-from llmos.features.jobs.queries import has_gpus
+from llmos.features.jobs.queries import has_gpus, list_gpus
 from llmos.features.jobs.recipes import read_recipe, recipe_schema
 from llmos.features.jobs.requests import JobRequest, parse_request
 from llmos.infra.i18n import lazy, localize
@@ -118,9 +118,9 @@ def _presets() -> list[str]:
 
 
 def _flavors(db: Session) -> list[Option]:
-    found = []
+    found, machines = [], list_gpus(db)
     for flavor in FLAVORS.values():
-        if flavor.gpus and not has_gpus(db, flavor.gpus, flavor.gpu_memory_bytes):
+        if flavor.gpus and not has_gpus(machines, flavor.gpus, flavor.gpu_memory_bytes):
             continue
         found.append(
             Option(flavor.name, f"{flavor.title}: {flavor.cores:g} × CPU, {flavor.memory_bytes // GIB} GiB")
