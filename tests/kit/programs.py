@@ -35,11 +35,17 @@ def client_env(server: LiveServer, home: Path, person: str | None = "ada", **ext
 
 
 def run(
-    command: list[str], env: dict[str, str], cwd: Path | None = None, *, check: bool = True, stdin: str = ""
+    command: list[str],
+    env: dict[str, str],
+    cwd: Path | None = None,
+    *,
+    check: bool = True,
+    stdin: str = "",
+    limit_s: float = LIMIT_S,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program; on a failure that was not expected, raise with what it printed."""
     done = subprocess.run(
-        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S, input=stdin, check=False
+        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=limit_s, input=stdin, check=False
     )
     if check and done.returncode:
         shown = [part if len(part) < 200 else "…" for part in command]
@@ -47,8 +53,14 @@ def run(
     return done
 
 
-def run_python(code: str, env: dict[str, str], *arguments: str, python: str = sys.executable) -> Any:
+def run_python(
+    code: str,
+    env: dict[str, str],
+    *arguments: str,
+    python: str = sys.executable,
+    limit_s: float = LIMIT_S,
+) -> Any:
     """Run `code`, which prints one JSON value on its last line; return that value."""
-    done = run([python, "-c", code, *arguments], env)
+    done = run([python, "-c", code, *arguments], env, limit_s=limit_s)
     lines = done.stdout.strip().splitlines()
     return json.loads(lines[-1]) if lines else None
