@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from llmos.app.clocks import list_clock_problems
 from llmos.app.install_lab import read_progress
+from llmos.core.clock import now, to_json
 from llmos.infra.runtime import Runtime
 from llmos.infra.settings import GIB, MIB
 
@@ -117,23 +117,11 @@ def _check_database(rt: Runtime) -> Iterator[Finding]:
 
 
 def _check_clock(rt: Runtime) -> Iterator[Finding]:
-    probe = rt.settings.tmp_root / f"clock-{os.getpid()}"
-    probe.touch()
-    skew_s = abs(probe.stat().st_mtime - time.time())
-    probe.unlink()
-    if time.gmtime().tm_year < 2025:
-        yield Finding(
-            "clock", "fail", f"the clock says {time.ctime()}", "Set the clock: timedatectl set-ntp true"
-        )
-    elif skew_s > 5:
-        yield Finding(
-            "clock",
-            "warn",
-            f"disk and system clocks differ by {skew_s:.0f} s",
-            "Check the file server's clock.",
-        )
-    else:
-        yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    problems = list(list_clock_problems(rt))
+    for detail, mend in problems:
+        yield Finding("clock", "fail", detail, mend)
+    if not problems:
+        yield Finding("clock", "ok", to_json(now()))
 
 
 def _check_secrets(rt: Runtime) -> Iterator[Finding]:
@@ -197,7 +185,9 @@ def _check_training(rt: Runtime) -> Iterator[Finding]:
     elif progress.state == "failed":
         last = progress.error.splitlines()[-1] if progress.error else "it failed"
         yield Finding("training side", "fail", last, "make setup-lab")
-    elif progress.state == "done" or Path(".venv-lab/bin/python").exists():
+    elif progress.state == "stopped":
+        yield Finding("training side", "warn", f"stopped at: {progress.step}", "make up, or make setup-lab")
+    elif progress.state == "done":
         yield Finding("training side", "ok", "installed")
     else:
         yield Finding("training side", "warn", "not installed", "make setup-lab")
