@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import urllib.error
 import urllib.request
@@ -98,6 +99,17 @@ def test_plain_ranges_are_exact(client: ClientFactory, repo_id: str, server: Liv
     assert get(server, path, "ada", Range="bytes=-10")[2] == data[-10:]
     assert get(server, path, "ada", Range=f"bytes={len(data)}-")[0] == 416
     assert get(server, path, "grace")[0] == 404
+    # Damage met on the way breaks the answer off: never a whole one with other bytes, nor a shorter one.
+    for hot in (server.home / "cache" / "xet").rglob(get_xet_hash(server, repo_id, "model.bin")):
+        hot.unlink()
+    stored = max((server.home / "objects" / "xorbs").rglob("*.*"), key=lambda path: path.stat().st_mtime)
+    with stored.open("r+b") as xorb:
+        xorb.seek(4 * MIB)
+        xorb.write(bytes(64))
+    with pytest.raises(http.client.IncompleteRead) as broken:
+        get(server, path, "ada")
+    assert data.startswith(broken.value.partial)
+    assert [get(server, path, "ada", **part)[0] for part in ({}, {"Range": "bytes=0-9"})] == [403, 403]
 
 
 def test_two_clients_upload_the_same_file_at_once(client: ClientFactory, repo_id: str) -> None:
