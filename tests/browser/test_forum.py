@@ -15,6 +15,7 @@ from llmos.infra.settings import Settings
 
 from .conftest import Open
 from .test_discussions import keep as keep_page
+from .test_discussions import picture
 
 pytestmark = pytest.mark.browser
 
@@ -92,13 +93,13 @@ def test_ask_answer_accept(open_page: Open, site: LiveServer, locale: str, schem
     grace.click(".comment.is-answer .menu-form button")
     grace.goto("/forum/bookmarks")
     expect(grace.locator(".kept-list")).to_contain_text(answer)
-    keep(grace, "bookmarks", tag)
+    picture(grace, "forum-bookmarks", tag)
     grace.goto("/forum?view=solved")
     expect(grace.locator(".topic-list")).to_contain_text(title)
     grace.goto("/forum")
-    keep(grace, "front", tag)
+    picture(grace, "forum-front", tag)
     grace.goto("/forum/trust")
-    keep(grace, "trust", tag)
+    picture(grace, "forum-trust", tag)
 
 
 def test_an_administrator_adds_a_category(open_page: Open) -> None:

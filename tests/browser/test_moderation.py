@@ -23,6 +23,7 @@ from llmos.infra.security.passwords import hash_password
 from llmos.infra.settings import Settings
 
 from .conftest import Open
+from .test_discussions import picture
 from .test_quality import AXE, VIOLATIONS
 
 pytestmark = pytest.mark.browser
@@ -54,7 +55,6 @@ def town(site: LiveServer) -> dict[str, int]:
 
 
 def check(page: Page) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
     page.evaluate(AXE)
     assert page.evaluate(VIOLATIONS) == [], page.url
 
@@ -64,7 +64,7 @@ def test_report_judge_appeal_undo(open_page: Open, town: dict[str, int], locale:
     _ = translator("zh" if locale == "zh" else "en").gettext
     options = {"width": width, "locale": "zh-CN" if locale == "zh" else "en-GB",
                "color_scheme": "dark" if locale == "zh" else "light"}  # fmt: skip
-    words = f"Only a fool asks that ({locale})"
+    words, tag = f"Only a fool asks that ({locale})", f"{locale}-{width}"
 
     page = open_page(f"/forum/{town[locale]}", who="grace", **options)
     rude = page.locator(".comment").filter(has_text=words)
@@ -74,17 +74,18 @@ def test_report_judge_appeal_undo(open_page: Open, town: dict[str, int], locale:
     dialog.get_by_label(_("Insults, harassment or hate")).check()
     dialog.get_by_label(_("What should moderators know?")).fill("In every thread")
     check(page)
+    picture(page, "moderation-report", tag)
     dialog.get_by_role("button", name=_("Report")).click()
     thanks = _("Thank you. Moderators will look at it; nobody else learns that you reported it.")
     expect(page.get_by_role("status").filter(has_text=thanks)).to_be_visible()
 
     page = open_page("/moderation", who="mira", **options)
-    check(page)
+    picture(page, "moderation-queue", tag)
     page.locator(".case-row").filter(has_text=f"({locale})").get_by_role("heading").get_by_role(
         "link"
     ).click()
     expect(page.locator(".report-list")).to_contain_text("In every thread")
-    check(page)
+    picture(page, "moderation-case", tag)
     # By keyboard alone: the decision, its reason, the sanction.
     page.locator("[name=decision]").first.focus()
     page.keyboard.press("Space")
@@ -103,19 +104,20 @@ def test_report_judge_appeal_undo(open_page: Open, town: dict[str, int], locale:
     measure = page.locator(".measure").filter(has_text=_("Your account is suspended")).first
     measure.locator("summary").click()
     check(page)
+    picture(page, "moderation-standing", tag)
     measure.get_by_label(_("Why was this wrong?")).fill("It was a quotation")
     measure.get_by_role("button", name=_("Send the appeal")).click()
     expect(page.locator(".appeal-own").first).to_contain_text("It was a quotation")
 
     page = open_page("/moderation/appeals", who="root-admin", **options)
     appeal = page.locator(".appeal").filter(has_text="It was a quotation")
-    check(page)
+    picture(page, "moderation-appeals", tag)
     appeal.get_by_label(_("Answer")).fill("You are right")
     appeal.get_by_role("button", name=_("Uphold: undo the measure")).click()
     expect(page.get_by_role("status").filter(has_text=_("The appeal is answered."))).to_be_visible()
     page.goto("/moderation/log")
     hidden = page.locator(".measure").filter(has_text=f"({locale})").filter(has_text=_("Hidden")).first
-    check(page)
+    picture(page, "moderation-log", tag)
     hidden.get_by_role("button").click()
     expect(page.get_by_role("status").filter(has_text=_("Undone."))).to_be_visible()
 
