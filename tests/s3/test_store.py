@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -74,6 +78,55 @@ def test_lists_are_whole_and_by_prefix(store: ObjectStore) -> None:
     store.delete("lfs/aa/1")
     assert store.head("lfs/aa/1") is None
     assert store.read("empty/0") == b""
+
+
+@contextmanager
+def cutting(size: int, *, honest: bool) -> Iterator[str]:
+    """A store with one object that sends only its first half: saying so, or breaking off."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            first, last = map(int, self.headers.get("Range", f"bytes=0-{size - 1}")[6:].split("-"))
+            end = min(last + 1, size)
+            sent = bytes(max(min(end, size // 2) - first, 0)) if self.command == "GET" else b""
+            told = len(sent) if honest and self.command == "GET" else end - first
+            self.send_response_only(206 if "Range" in self.headers else 200)
+            self.send_header("Content-Range", f"bytes {first}-{end - 1}/{size}")
+            self.send_header("Content-Length", str(told))
+            self.send_header("Last-Modified", "Sun, 22 Nov 2026 00:00:00 GMT")
+            self.send_header("ETag", '"1"')
+            self.end_headers()
+            self.wfile.write(sent)
+            self.close_connection = True
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("honest", [True, False], ids=["a shorter answer", "a broken one"])
+def test_half_an_answer_is_neither_the_whole_nor_damage(tmp_path: Path, honest: bool) -> None:
+    """What the line loses is asked for again later; only what the store has lost is damage."""
+    with cutting(4 * MIB, honest=honest) as url:
+        keys = {"storage_access_key": "k", "storage_secret_key": "s", "storage_endpoint": url}
+        store = open_store(Settings(home=tmp_path, storage_url="s3://llmos/x", **keys))  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            store.read("xorbs/aa/one", 0, 4 * MIB)
+        with pytest.raises((Unavailable, FileNotFoundError)):
+            list(store.stream("xorbs/aa/one", 0, 4 * MIB))
+        assert store.read("xorbs/aa/one", 0, MIB) == bytes(MIB)
 
 
 def test_a_store_that_is_away_is_said(s3: S3, tmp_path: Path) -> None:
