@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -24,6 +24,7 @@ from llmos.infra.security.ratelimit import mark_credential_good
 from llmos.infra.web.bodies import read_body
 from llmos.infra.web.deps import RuntimeDep, run_read, run_write
 from llmos.infra.web.ending import has_end_begun, watch_for_end
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.infra.web.urls import base_url
 from llmos.wire.jobs import (
@@ -36,7 +37,7 @@ from llmos.wire.jobs import (
 )
 from llmos.wire.runners import DrainRequest, RunnerHello
 
-router = APIRouter(tags=["runners"])
+router = Router(tags=["runners"])
 
 POLL_S = 0.25
 MAX_BODY_BYTES = 8 * 1024 * 1024

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.responses import HTMLResponse
 
 from llmos.features.accounts.actor import Actor
 from llmos.features.auth.page_context import add_menu_link
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.ui.render import MenuLink, register_templates
 from llmos.ui.static_files import register_static
@@ -26,7 +27,7 @@ def add_job_pages(app: FastAPI) -> None:
     register_static(_HERE / "static")
     add_menu_link(_jobs_link)
     add_menu_link(_runners_link)
-    router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
+    router = Router(default_response_class=HTMLResponse, include_in_schema=False)
     get, post = ["GET", "HEAD"], ["POST"]
     job = "/jobs/{ns:seg}/{job_id:seg}"
     for methods, path, endpoint in (

@@ -17,7 +17,7 @@ from llmos.ui.views import Series
 MAX_POINTS = 400
 
 STATE_LABELS = {
-    "waiting": lazy("Waiting"),
+    "waiting": lazy("Waits for another"),
     "queued": lazy("In the queue"),
     "preparing": lazy("Preparing"),
     "running": lazy("Running"),
