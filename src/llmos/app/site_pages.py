@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount
 
@@ -14,13 +14,14 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import page_context, set_install_progress
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.page_headers import PAGE_HEADERS
 from llmos.infra.web.routing import add_router
 from llmos.ui.patterns import patterns_page
 from llmos.ui.render import InstallProgress
 from llmos.ui.static_files import URL_PREFIX, asset, static_app
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 _LOOK_EVERY_S = 2.0
 
 

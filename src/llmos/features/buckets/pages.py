@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
 from llmos.core.errors import EntryNotFound
@@ -22,6 +22,7 @@ from llmos.features.buckets.web_upload import MAX_BYTES
 from llmos.features.repos.policy import can_admin, can_create, can_write
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.ui.filters import with_query
 from llmos.ui.render import register_templates
@@ -109,7 +110,7 @@ def _row(bucket: Bucket, entry: BucketFile | BucketFolder) -> FileRow:
 
 def add_bucket_pages(app: FastAPI) -> None:
     """Before the pages of repositories, which would take `/buckets/{ns}`."""
-    router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
+    router = Router(default_response_class=HTMLResponse, include_in_schema=False)
     get, post = ["GET", "HEAD"], ["POST"]
     for methods, path, endpoint in (
         (get, "/buckets/{ns:seg}", buckets_page),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -59,6 +59,7 @@ from llmos.features.repos.policy import can_write
 from llmos.infra.i18n import Locale, lazy
 from llmos.infra.web.deps import ReadDb, WriteDb
 from llmos.infra.web.forms import Form
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.ui.filters import with_query
 from llmos.ui.render import register_templates
@@ -332,7 +333,7 @@ def _listed(db: Session, collection: Collection, target_key: str) -> str | None:
 
 
 def add_collection_pages(app: FastAPI) -> None:
-    router = APIRouter()
+    router = Router()
     get, post = ["GET", "HEAD"], ["POST"]
     add_page(router, "/collections", list_page, get)
     add_page(router, "/collections/new", new_page, get)

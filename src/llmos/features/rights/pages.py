@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 
 from llmos.core.errors import LlmosError
@@ -29,6 +29,7 @@ from llmos.features.rights.erase import (
 from llmos.features.rights.export import KEPT_DAYS, access_export, list_exports, request_export
 from llmos.infra.i18n import lazy, translator
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.ui.render import register_templates
 from llmos.ui.views import Option
@@ -101,7 +102,7 @@ def post_delete(request: Request, db: WriteDb, actor: ActorDep, form: PageForm) 
 
 
 def add_rights_pages(app: FastAPI) -> None:
-    router = APIRouter()
+    router = Router()
     add_page(router, "/settings/data", data_page, ["GET", "HEAD"])
     add_page(router, "/settings/data/export", post_export, ["POST"])
     add_page(router, "/settings/data/export/{export:seg}", get_export, ["GET"])

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, unquote
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from llmos.infra.web.lazy_routes import Router
 
 
 class _Segment(Convertor[str]):
@@ -46,7 +48,7 @@ register_url_convertor("rev", _Revision())
 register_url_convertor("rest", _Rest())
 
 
-def add_router(app: FastAPI, router: APIRouter) -> None:
+def add_router(app: FastAPI, router: Router) -> None:
     """Put the router's routes into the application as they are.
 
     `include_router` would build each of them a second time, at the first request: half a second

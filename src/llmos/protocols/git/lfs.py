@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +17,7 @@ from llmos.features.repos.claims import check_room, check_upload, get_claims, pr
 from llmos.features.repos.policy import check_content
 from llmos.features.storage.multipart import PartPlan, start_upload
 from llmos.features.storage.objects import get_lfs_objects, is_oid, presigned_link
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.git.lfs_common import (
     LfsCall,
@@ -210,6 +210,6 @@ async def _verify(call: LfsCall) -> Response:
     return check_verified(asked, await run_in_threadpool(work))
 
 
-router = APIRouter(tags=["lfs"])
+router = Router(tags=["lfs"])
 add_lfs_route(router, "POST", "/objects/batch", _batch)
 add_lfs_route(router, "POST", "/objects/verify", _verify)

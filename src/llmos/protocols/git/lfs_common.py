@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from llmos.features.repos.policy import access_repo
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.bodies import read_body
 from llmos.infra.web.deps import RuntimeDep, run_read
+from llmos.infra.web.lazy_routes import Router
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 JSON_LIMIT_BYTES = 1024 * 1024
@@ -104,7 +105,7 @@ def _endpoint(handler: Handler, repo_type: RepoType) -> Callable[..., Awaitable[
     return endpoint
 
 
-def add_lfs_route(router: APIRouter, method: str, rest: str, handler: Handler) -> None:
+def add_lfs_route(router: Router, method: str, rest: str, handler: Handler) -> None:
     """Offer a call below `…/info/lfs` of every type of repository."""
     for repo_type in RepoType:
         path = f"/{repo_type.url_prefix}{{namespace:seg}}/{{name:seg}}/info/lfs{rest}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +16,7 @@ from llmos.core.pagination import Page, check_limit
 from llmos.features.repos.locks import LockExists, LockFilter, create_lock, delete_lock, list_locks
 from llmos.features.repos.models import LfsLock
 from llmos.features.repos.policy import check_write
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.git.lfs_common import (
     LfsCall,
     LfsMessage,
@@ -149,7 +149,7 @@ async def _unlock(call: LfsCall) -> Response:
     return await run_in_threadpool(work)
 
 
-router = APIRouter(tags=["lfs"])
+router = Router(tags=["lfs"])
 add_lfs_route(router, "POST", "/locks", _create)
 add_lfs_route(router, "GET", "/locks", _list)
 add_lfs_route(router, "POST", "/locks/verify", _verify)

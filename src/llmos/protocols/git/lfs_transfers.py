@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -28,6 +28,7 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.web.bodies import check_content_length, received_file
 from llmos.infra.web.deps import RuntimeDep, run_read
 from llmos.infra.web.files import Content, ContentResponse
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.git.lfs_common import (
     LfsMessage,
     VerifyRequest,
@@ -40,7 +41,7 @@ from llmos.protocols.git.lfs_links import read_link
 _NUMBER = re.compile(r"[1-9][0-9]{0,5}\Z", re.ASCII)
 Token = Annotated[str | None, Query(description="The signature the batch answer put into the link.")]
 
-router = APIRouter(prefix="/-/lfs", tags=["lfs"])
+router = Router(prefix="/-/lfs", tags=["lfs"])
 
 
 class CompletedPart(LfsMessage):

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -26,6 +26,7 @@ from llmos.features.repos.policy import access_repo, check_content, check_write
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.bodies import read_body
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb, run_write
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import (
     JsonBody,
     answer,
@@ -37,7 +38,7 @@ from llmos.protocols.hf.answers import (
 )
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["access"])
+router = Router(tags=["access"])
 
 MAX_FORM_BYTES = 256 * 1024
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -16,9 +15,10 @@ from llmos.features.repos.models import Repo
 from llmos.features.repos.policy import check_write
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.target import REPO_API, RepoTarget, TargetDep
 
-router = APIRouter(tags=["content"])
+router = Router(tags=["content"])
 
 
 class BranchRequest(BaseModel):

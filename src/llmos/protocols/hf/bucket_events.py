@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
@@ -23,10 +23,11 @@ from llmos.features.buckets.policy import access_bucket
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import RuntimeDep, run_read
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import drop_none
 from llmos.protocols.hf.buckets import BUCKET_API
 
-router = APIRouter(tags=["buckets"])
+router = Router(tags=["buckets"])
 
 POLL_S = 1.0
 PING_S = 20.0

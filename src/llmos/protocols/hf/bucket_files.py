@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from llmos.features.repos.claims import check_room
 from llmos.infra.web.bodies import read_body
 from llmos.infra.web.deps import ReadDb, RuntimeDep, run_read, run_write
 from llmos.infra.web.files import ContentResponse, content_disposition
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.media import USER_FILE_HEADERS, safe_media_type
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.answers import (
@@ -36,7 +37,7 @@ from llmos.protocols.hf.buckets import BUCKET_API
 from llmos.protocols.hf.xet_tokens import connection_answer
 from llmos.protocols.xet.tokens import Holder, XetAccess, connect
 
-router = APIRouter(tags=["buckets"])
+router = Router(tags=["buckets"])
 
 MAX_PATHS = 1000
 MAX_BATCH_BYTES = 8 * 1024 * 1024

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -27,10 +27,11 @@ from llmos.features.buckets.service import (
 )
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.answers import JsonBody, answer, page_answer, query_int
 
-router = APIRouter(tags=["buckets"])
+router = Router(tags=["buckets"])
 
 BUCKET_API = "/api/buckets/{namespace:seg}/{name:seg}"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from llmos.core.clock import to_json
@@ -17,10 +16,11 @@ from llmos.features.discussions.reviews import list_checks, report_check
 from llmos.features.repos.files import open_git
 from llmos.infra.git.revisions import resolve
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import JsonBody, answer, optional_text, text_of
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["discussions"])
+router = Router(tags=["discussions"])
 
 
 @router.get(REPO_API + "/checks/{rev:rest}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -26,10 +26,11 @@ from llmos.features.collections.service import (
     update_collection,
 )
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.answers import JsonBody, answer, page_answer, query_int, query_list, text_of
 
-router = APIRouter(tags=["collections"])
+router = Router(tags=["collections"])
 
 ONE = "/api/collections/{namespace:seg}/{slug:seg}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -18,12 +18,13 @@ from llmos.features.repos.commits import CommitDraft, CommitResult
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.bodies import iter_body
 from llmos.infra.web.deps import RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.ndjson import CommitReader
 from llmos.protocols.hf.target import REPO_API, TargetDep
 from llmos.protocols.hf.tree import json_response
 
-router = APIRouter(tags=["content"])
+router = Router(tags=["content"])
 log = logging.getLogger(__name__)
 
 BATCH_BYTES = 512 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -21,12 +21,13 @@ from llmos.infra.git.commits import CommitInfo, count_commits, list_commits
 from llmos.infra.git.revisions import resolve
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.links import next_link
 from llmos.protocols.hf.target import REPO_API, TargetDep
 from llmos.protocols.hf.tree import json_response
 
-router = APIRouter(tags=["content"])
+router = Router(tags=["content"])
 
 DEFAULT_PAGE, MAX_PAGE = 50, 1000
 MAX_PAGE_NUMBER = 10_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest
@@ -15,9 +14,10 @@ from llmos.infra.git.merge import merge_base
 from llmos.infra.git.revisions import resolve
 from llmos.infra.git.trees import get_entry
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["content"])
+router = Router(tags=["content"])
 
 MAX_FILES = 10_000
 _NO_OID = "0" * 40

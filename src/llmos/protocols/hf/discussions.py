@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -28,12 +28,13 @@ from llmos.features.repos.policy import check_content
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.answers import JsonBody, answer, query_flag, query_int
 from llmos.protocols.hf.discussion_shapes import comment_json, entries_json, event_json, thread_json
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["discussions"])
+router = Router(tags=["discussions"])
 
 PAGE_SIZE = 50
 MAX_PAGE_NUMBER = 1_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
@@ -20,11 +20,12 @@ from llmos.infra.git.repository import open_repo
 from llmos.infra.git.revisions import resolve
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import answer, query_flag, query_list
 from llmos.protocols.hf.shapes import INFO, check_expand, facts_for, load_related, shape
 from llmos.protocols.hf.target import REPO_API, RepoTarget, TargetDep
 
-router = APIRouter(tags=["discovery"])
+router = Router(tags=["discovery"])
 
 
 @router.get(REPO_API)
@@ -79,7 +80,7 @@ def _record(rt: Runtime, db: Session, repo: Repo, names: tuple[str, ...], rev: s
 
 
 # The client asks for ids without a namespace, too ("gpt2"); no repository here has such a name.
-short_ids = APIRouter(tags=["discovery"], include_in_schema=False)
+short_ids = Router(tags=["discovery"], include_in_schema=False)
 
 
 class _Verb(Convertor[str]):

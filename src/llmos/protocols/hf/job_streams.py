@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
@@ -26,11 +26,12 @@ from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import RuntimeDep, run_read
 from llmos.infra.web.ending import has_end_begun, watch_for_end
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import query_int
 from llmos.protocols.hf.job_shapes import job_json
 from llmos.protocols.hf.jobs import JOB
 
-router = APIRouter(tags=["jobs"])
+router = Router(tags=["jobs"])
 
 POLL_S = 0.5
 PING_S = 20.0

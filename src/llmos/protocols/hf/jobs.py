@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest, NotBuilt
@@ -14,10 +14,11 @@ from llmos.features.jobs.queries import STAGES, has_gpus, list_gpus, list_jobs, 
 from llmos.features.jobs.requests import parse_labels, parse_request
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import JsonBody, answer, page_answer, query_int, query_list
 from llmos.protocols.hf.job_shapes import hardware_json, job_json
 
-router = APIRouter(tags=["jobs"])
+router = Router(tags=["jobs"])
 
 JOBS = "/api/jobs/{namespace:seg}"
 JOB = JOBS + "/{job_id:seg}"

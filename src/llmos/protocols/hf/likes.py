@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy import select
 from starlette.responses import Response
 
@@ -14,11 +14,12 @@ from llmos.features.accounts.models import Namespace
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.likes import like_repo, list_liked_repos, list_likers, unlike_repo
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.answers import answer, page_answer, query_int
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["likes"])
+router = Router(tags=["likes"])
 
 
 @router.post(REPO_API + "/like")

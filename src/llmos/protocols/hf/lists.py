@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.repo_types import RepoType
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.listing import MAX_LIMIT, RepoQuery, list_repos
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import page_answer, query_flag, query_int, query_list
 from llmos.protocols.hf.shapes import FULL, LISTED, check_expand, facts_for, load_related, shape
 
-router = APIRouter(tags=["discovery"])
+router = Router(tags=["discovery"])
 
 # File lists are long: a page that carries them is shorter.
 MAX_LIMIT_WITH_FILES = 200

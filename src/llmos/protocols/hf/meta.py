@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -29,10 +29,11 @@ from llmos.features.repos.weight_headers import shard_headers
 from llmos.infra.git.repository import open_repo
 from llmos.infra.git.revisions import resolve
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.answers import answer, drop_none, query_flag, query_list
 
-router = APIRouter(tags=["meta"])
+router = Router(tags=["meta"])
 
 MAX_TAGS_OF_TYPE = 500
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import APIRouter
-
 from llmos.core.errors import NotBuilt, NotFound
 from llmos.features.auth.edge import ActorDep
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(tags=["not built"], include_in_schema=False)
+router = Router(tags=["not built"], include_in_schema=False)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _SPACE = "/api/spaces/{namespace:seg}/{name:seg}"
@@ -47,7 +46,7 @@ for _part, _paths in PARTS.items():
         router.add_api_route(_path, _refusal(_part), methods=METHODS)
 
 
-unknown = APIRouter(include_in_schema=False)
+unknown = Router(include_in_schema=False)
 
 
 def _no_such_address(actor: ActorDep) -> None:

@@ -9,7 +9,7 @@ import base64
 from typing import Any
 from urllib.parse import unquote_plus
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -28,10 +28,11 @@ from llmos.features.auth.oauth_scopes import SCOPES, allows_claim
 from llmos.infra.security.id_tokens import ALGORITHM, half_hash, public_keys, sign_jwt
 from llmos.infra.web.deps import ReadDb, RuntimeDep, run_write
 from llmos.infra.web.forms import Form, read_form
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.whoami import org_entry
 
-router = APIRouter(tags=["identity"])
+router = Router(tags=["identity"])
 
 ID_TOKEN_TTL_S = 3600
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"

@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel, Field
 
 from llmos.core.errors import BadRequest
@@ -16,9 +16,10 @@ from llmos.features.repos.commit_targets import open_target
 from llmos.features.repos.models import Repo
 from llmos.features.repos.preupload import UploadQuestion, advise_uploads, check_upload_room
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["content"])
+router = Router(tags=["content"])
 
 MAX_FILES = 10_000
 

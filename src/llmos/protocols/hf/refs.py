@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
-
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.files import open_git
 from llmos.infra.git.revisions import Ref, list_refs
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["content"])
+router = Router(tags=["content"])
 
 
 def _json(refs: Sequence[Ref]) -> list[dict[str, str]]:

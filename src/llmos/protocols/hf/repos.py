@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -24,12 +24,13 @@ from llmos.features.repos.naming import RepoExists, parse_repo_type, parse_visib
 from llmos.features.repos.policy import RepoMoved, access_repo, repo_not_found
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.answers import JsonBody, answer, optional_text, text_of
 from llmos.protocols.hf.buckets import answer_bucket_move
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["repositories"])
+router = Router(tags=["repositories"])
 
 MAX_FIRST_FILES = 100
 MAX_FIRST_BYTES = 5 * 1024 * 1024

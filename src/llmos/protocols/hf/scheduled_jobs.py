@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest, Forbidden
@@ -15,11 +15,12 @@ from llmos.features.jobs.queries import list_schedules
 from llmos.features.jobs.requests import parse_labels, parse_request
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import JsonBody, answer, text_of
 from llmos.protocols.hf.job_shapes import job_json, schedule_json
 from llmos.protocols.hf.jobs import query_labels
 
-router = APIRouter(tags=["jobs"])
+router = Router(tags=["jobs"])
 
 SCHEDULES = "/api/scheduled-jobs/{namespace:seg}"
 ONE = SCHEDULES + "/{schedule_id:seg}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core import clock
@@ -23,6 +23,7 @@ from llmos.features.repos.naming import parse_repo_type, parse_visibility
 from llmos.features.repos.policy import access_repo
 from llmos.features.repos.quota_view import StoredRepo, access_org_namespace, list_stored_repos
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import (
     JsonBody,
     answer,
@@ -35,7 +36,7 @@ from llmos.protocols.hf.answers import (
 )
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["settings"])
+router = Router(tags=["settings"])
 
 
 @router.put(REPO_API + "/settings")

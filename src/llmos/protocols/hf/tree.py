@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pygit2
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -24,10 +24,11 @@ from llmos.infra.git.revisions import resolve
 from llmos.infra.git.trees import TreeEntry, entries_for_paths, get_entry, list_tree
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.links import next_link
 from llmos.protocols.hf.target import REPO_API, TargetDep
 
-router = APIRouter(tags=["content"])
+router = Router(tags=["content"])
 
 PLAIN_PAGE, EXPANDED_PAGE, MAX_PAGE = 1000, 100, 1000
 MAX_PATHS = 2000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 
@@ -19,9 +19,10 @@ from llmos.infra.i18n import lazy
 from llmos.infra.web.bodies import read_body
 from llmos.infra.web.deps import ReadDb, RuntimeDep, run_read
 from llmos.infra.web.files import ContentResponse, object_content
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 
-router = APIRouter(tags=["discussions"])
+router = Router(tags=["discussions"])
 
 _HEADERS = {
     # Opened on its own, an upload must not be able to act as a page of this site.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 
@@ -21,10 +21,11 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.discussions.counts import count_opened
 from llmos.features.repos.counts import count_likes, count_repos
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.links import next_link
 
-router = APIRouter(tags=["people"])
+router = Router(tags=["people"])
 
 
 class _Asked:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.cards.validate import validate_card
 from llmos.features.repos.naming import parse_repo_type
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import JsonBody, answer
 
-router = APIRouter(tags=["repositories"])
+router = Router(tags=["repositories"])
 
 
 @router.post("/api/validate-yaml")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest, NotBuilt
@@ -16,9 +15,10 @@ from llmos.features.notifications.models import Webhook
 from llmos.features.notifications.webhooks import Watched
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.protocols.hf.answers import JsonBody, answer, list_of, strings, text_of
 
-router = APIRouter(tags=["webhooks"])
+router = Router(tags=["webhooks"])
 ADDRESS = "/api/settings/webhooks"
 ONE = ADDRESS + "/{webhook_id:seg}"
 _MAX_ITEMS = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
@@ -20,9 +20,10 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.models import AccessToken
 from llmos.features.auth.oauth_scopes import allows_claim
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 
-router = APIRouter(tags=["identity"])
+router = Router(tags=["identity"])
 
 # How the Hub spells our verbs in the permissions of fine-grained tokens.
 _PERMISSIONS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import RevisionNotFound
@@ -12,13 +12,14 @@ from llmos.features.repos.places import open_git
 from llmos.features.repos.policy import check_content
 from llmos.infra.git.revisions import resolve
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.protocols.hf.target import REPO_API, TargetDep
 from llmos.protocols.xet.tokens import Holder, XetAccess, XetConnection, connect, connect_writer
 
 MAX_REVISION_CHARS = 300
 
-router = APIRouter(tags=["xet"])
+router = Router(tags=["xet"])
 
 
 def connection_answer(connection: XetConnection) -> Response:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.responses import Response
 
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.protocols.xet import downloads, uploads
 
@@ -31,7 +32,7 @@ async def ignore_telemetry() -> Response:
 
 
 def add_xet_routes(app: FastAPI) -> None:
-    router = APIRouter(tags=["xet"], include_in_schema=False)
+    router = Router(tags=["xet"], include_in_schema=False)
     for prefix in _PREFIXES:
         for version in _VERSIONS:
             for method, path, endpoint in _ROUTES:

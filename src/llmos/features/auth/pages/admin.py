@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, Response
 
@@ -20,10 +20,11 @@ from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.forms import Form
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.ui.filters import with_query
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 GB = 1_000_000_000
 # Beginnings of names that are looked for often.
 AUDIT_GROUPS = ("moderation.", "case.", "appeal.", "flag.", "user.", "standing.", "token.", "org.", "repo.")

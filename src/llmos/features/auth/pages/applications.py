@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -17,8 +17,9 @@ from llmos.features.auth.page_context import PageForm, redirect_page, redirect_t
 from llmos.features.auth.pages.common import field_errors, secret_page
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 PAGE = "/settings/applications"
 _EMPTY = {"name": "", "homepage": "", "redirect_uris": "", "kind": "public", "client_id": ""}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from llmos.core.errors import NotFound
@@ -10,8 +9,9 @@ from llmos.features.accounts.avatars import CONTENT_TYPES, draw_avatar
 from llmos.features.accounts.policy import get_namespace
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 _HEADERS = {
     # A picture opened on its own must not be able to act as a page of this site.

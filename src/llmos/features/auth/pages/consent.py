@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from llmos.features.accounts.actor import Actor
@@ -14,9 +14,10 @@ from llmos.features.auth.oauth_flow import PARAMETERS, Question
 from llmos.features.auth.oauth_scopes import SCOPES
 from llmos.features.auth.page_context import PageForm, redirect_to_login, render_page
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.page_headers import PAGE_HEADERS
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 _DENIED = ("access_denied", "the person refused")
 
 

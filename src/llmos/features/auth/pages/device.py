@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import LlmosError
@@ -15,8 +15,9 @@ from llmos.features.auth.page_context import PageForm, redirect_page, redirect_t
 from llmos.features.auth.pages.common import field_errors
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, WriteDb
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 def _page(request: Request, actor: Actor, status: int = 200, **context: Any) -> Response:

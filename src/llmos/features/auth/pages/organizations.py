@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, Response
 
@@ -25,9 +25,10 @@ from llmos.features.auth.pages.common import field_errors, secret_page
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.forms import Form
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 ROLES = ("read", "contributor", "write", "admin")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.features.accounts import service
@@ -12,8 +12,9 @@ from llmos.features.accounts.policy import access_namespace
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import PageForm, redirect_page, safe_next
 from llmos.infra.web.deps import WriteDb
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 @router.post("/-/follow")

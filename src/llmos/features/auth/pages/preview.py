@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 from starlette.requests import Request
 
@@ -14,11 +13,12 @@ from llmos.features.auth.page_context import PageForm, page_context, render_page
 from llmos.features.auth.texts import render_text
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 from llmos.ui.markdown import MAX_CHARS
 from llmos.ui.render import render
 
-router = APIRouter()
+router = Router()
 # The frame has no origin, may run the scripts of this site and reach nothing.
 _DIAGRAM_HEADERS = {
     "Content-Security-Policy": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import LlmosError, NotFound
@@ -15,8 +15,9 @@ from llmos.features.auth.page_context import PageForm, redirect_page, render_pag
 from llmos.features.auth.pages.common import browser_of, field_errors, has_mail, person_of, signed_in
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 def _claim_page(request: Request, actor: Actor, status: int = 200, **context: Any) -> Response:

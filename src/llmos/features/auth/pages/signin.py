@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import LlmosError
@@ -24,8 +24,9 @@ from llmos.features.auth.pages.common import browser_of, field_errors, has_mail,
 from llmos.infra.i18n import LOCALES, lazy
 from llmos.infra.web.cookies import drop_cookie, set_cookie
 from llmos.infra.web.deps import RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 _YEAR_S = 365 * 86_400
 _THEMES = ("auto", "light", "dark")
 

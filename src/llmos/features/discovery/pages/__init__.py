@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.ui.render import register_templates
 
@@ -18,7 +19,7 @@ def add_discovery_pages(app: FastAPI) -> None:
     from llmos.features.discovery.pages import guide, home, search, which
     from llmos.features.repos.pages.routes import add_page
 
-    router = APIRouter()
+    router = Router()
     add_page(router, "/", home.home_page, _GET)
     add_page(router, "/feed", home.feed_page, _GET)
     add_page(router, "/search", search.search_page, _GET)
@@ -34,7 +35,7 @@ def add_people_pages(app: FastAPI) -> None:
     from llmos.features.discovery.pages import people
     from llmos.features.repos.pages.routes import add_page
 
-    router = APIRouter()
+    router = Router()
     add_page(router, "/{ns:seg}", people.profile_page, _GET)
     for part in people.PARTS:
         add_page(router, f"/{{ns:seg}}/-/{part}", people.make_part_page(part), _GET)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.ui.render import register_templates
 from llmos.ui.static_files import register_static
@@ -20,7 +21,7 @@ def add_forum_pages(app: FastAPI) -> None:
     from llmos.features.discussions.forum_pages import acting, admin, lists, topic, trust, writing
     from llmos.features.repos.pages.routes import add_page
 
-    router = APIRouter()
+    router = Router()
     add_page(router, "/forum", lists.front_page, _GET)
     add_page(router, "/forum/c/{slug:seg}", lists.category_page, _GET)
     add_page(router, "/forum/t/{tag:seg}", lists.tag_page, _GET)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
@@ -38,12 +38,13 @@ from llmos.infra.i18n import Locale, lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.forms import Form
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.views import Option
 
 ADDRESS = "/forum/{num:int}/{slug:seg}"
 
 
-def add_topic_actions(router: APIRouter) -> None:
+def add_topic_actions(router: Router) -> None:
     """Register all below the address of a topic."""
 
     def add(method: str, suffix: str, endpoint: Callable[..., Any]) -> None:

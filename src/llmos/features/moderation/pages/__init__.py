@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from llmos.features.accounts.actor import Actor
@@ -16,6 +16,7 @@ from llmos.features.repos.pages.routes import TYPE_ORDER
 from llmos.infra.db.engine import Database
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 from llmos.ui.render import MenuLink, register_templates
 
@@ -44,7 +45,7 @@ def add_moderation_pages(app: FastAPI) -> None:
     add_menu_link(_queue_link)
     for module in (report, queue, case, act, log, appeals, standing, moderators, conduct):
         add_router(app, module.router)
-    router = APIRouter()
+    router = Router()
     for kind in TYPE_ORDER:
         blocked.routes.add_to(router, kind)
     add_router(app, router)

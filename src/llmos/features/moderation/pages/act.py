@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -45,9 +45,10 @@ from llmos.features.moderation.wording import KIND_ICONS, KIND_LABELS
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.forms import Form
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.filters import with_query
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 ACT = QUEUE + "/act"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -41,9 +41,10 @@ from llmos.infra.i18n import Locale, lazy, localize, translator
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.forms import Form
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.views import Option
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 DECISIONS = {"hide": (UPHELD, True), "keep": (UPHELD, False), "reject": (REJECTED, False)}
 
 

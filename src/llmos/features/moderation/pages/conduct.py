@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import render_page, request_locale
 from llmos.infra.i18n import LOCALES, Locale
 from llmos.infra.web.deps import RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.markdown import render_markdown
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 CONDUCT = "/code-of-conduct"
 MAX_BYTES = 200_000
 _DEFAULTS = Path(__file__).parent.parent / "texts"

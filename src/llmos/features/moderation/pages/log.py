@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest, Conflict, Forbidden
@@ -21,10 +21,11 @@ from llmos.features.moderation.scope import access_scope
 from llmos.features.moderation.wording import VERBS
 from llmos.infra.i18n import lazy, localize, translator
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.filters import with_query
 from llmos.ui.views import Option
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 @router.get(LOG)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest
@@ -19,9 +19,10 @@ from llmos.features.moderation import queries
 from llmos.features.moderation.standing import NAMES, set_standing
 from llmos.infra.i18n import lazy, localize, translator
 from llmos.infra.web.deps import ReadDb, WriteDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.views import Option
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 MODERATORS = "/-/admin/moderators"
 
 

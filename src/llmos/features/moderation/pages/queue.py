@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -22,10 +22,11 @@ from llmos.features.moderation.wording import KIND_ICONS, KIND_LABELS
 from llmos.features.repos.models import Repo
 from llmos.infra.i18n import Locale, localize, translator
 from llmos.infra.web.deps import ReadDb
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.filters import with_query
 from llmos.ui.views import FacetGroup, FacetOption, Option
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 @router.get(QUEUE)

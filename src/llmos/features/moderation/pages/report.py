@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -22,9 +22,10 @@ from llmos.features.moderation.subjects import Subject, access_subject
 from llmos.features.moderation.wording import KIND_ICONS, KIND_LABELS
 from llmos.infra.i18n import lazy, localize
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.views import Option
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 REPORT = "/-/report"
 
 

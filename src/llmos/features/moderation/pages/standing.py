@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -29,8 +29,9 @@ from llmos.features.moderation.standing import LEADER, NAMES, REQUIREMENTS, Prog
 from llmos.features.moderation.wording import BY_REPORTS
 from llmos.infra.i18n import LazyString, lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 STANDING = "/moderation/standing"
 _NEEDS: dict[str, LazyString] = {
     "days": lazy("Days since you joined"),

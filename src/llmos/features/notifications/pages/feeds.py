@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import NotFound, RepoNotFound
@@ -18,9 +18,10 @@ from llmos.features.repos.naming import parse_repo_type
 from llmos.features.repos.policy import can_read, get_repo
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, get_runtime
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 FEEDS = "/-/feeds"
 METHODS = ["GET", "HEAD"]
 

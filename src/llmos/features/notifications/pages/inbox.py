@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest
@@ -25,9 +25,10 @@ from llmos.features.notifications.reasons import LABELS
 from llmos.features.notifications.wording import icon_of, sentence, title_of
 from llmos.infra.i18n import Locale, lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, get_runtime, run_read
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.filters import with_query
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 INBOX = "/notifications"
 
 

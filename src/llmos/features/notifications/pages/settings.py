@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -19,8 +19,9 @@ from llmos.features.repos.models import Repo
 from llmos.features.repos.visibility import visible_to
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 ADDRESS = "/settings/notifications"
 MAX_LISTED = 200
 

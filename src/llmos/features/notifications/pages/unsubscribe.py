@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from llmos.core.errors import NotFound
@@ -19,8 +19,9 @@ from llmos.features.notifications.reasons import LABELS, MODES
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.infra.web.lazy_routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 ADDRESS = "/-/unsubscribe/{token:seg}"
 
 

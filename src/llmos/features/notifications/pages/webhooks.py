@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -18,9 +18,10 @@ from llmos.features.notifications.webhooks import Watched
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.forms import Form
+from llmos.infra.web.lazy_routes import Router
 from llmos.ui.filters import with_query
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 ADDRESS = "/settings/webhooks"
 ONE = ADDRESS + "/{webhook_id:seg}"
 _EMPTY = {"url": "", "watched": "", "domains": list(webhooks.DOMAINS), "secret": ""}

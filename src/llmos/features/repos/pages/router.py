@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from llmos.core.repo_types import RepoType
 from llmos.features.repos.pages import (
@@ -22,6 +22,7 @@ from llmos.features.repos.pages import (
     upload,
 )
 from llmos.features.repos.pages.routes import TYPE_ORDER, RepoRoutes, add_page
+from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 
 _GET = ["GET", "HEAD"]
@@ -38,7 +39,7 @@ def add_repo_routes(routes: RepoRoutes) -> None:
 
 def add_repo_pages(app: FastAPI) -> None:
     """Register every page; nothing may be registered after it that has a free first segment."""
-    router = APIRouter()
+    router = Router()
     add_page(router, "/robots.txt", connect.robots, _GET)
     for kind in RepoType:
         add_page(router, f"/{kind.plural}", lists.make_list_page(kind), _GET)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from llmos.features.repos.models import Repo
 from llmos.features.repos.naming import repo_path
 from llmos.features.repos.policy import access_repo
 from llmos.infra.i18n import lazy
+from llmos.infra.web.lazy_routes import Router
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,7 +45,7 @@ class RepoRoutes:
 
         return register
 
-    def add_to(self, router: APIRouter, kind: RepoType) -> None:
+    def add_to(self, router: Router, kind: RepoType) -> None:
         """Register every endpoint for one type."""
         prefix = f"/{kind.url_prefix}{{ns:seg}}/{{name:seg}}"
         for method, suffix, endpoint in self._entries:
@@ -53,7 +53,7 @@ class RepoRoutes:
             add_page(router, prefix + suffix, endpoint, methods)
 
 
-def add_page(router: APIRouter, path: str, endpoint: Callable[..., Any], methods: list[str]) -> None:
+def add_page(router: Router, path: str, endpoint: Callable[..., Any], methods: list[str]) -> None:
     """Register a page: no part of the described API."""
     router.add_api_route(
         path,
