@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 from huggingface_hub import WebhookPayload
-from sqlalchemy import select, update
+from sqlalchemy import func, insert, select, update
 
 from kit.receivers import Receiver
 from llmos.core import clock
 from llmos.core.errors import BadRequest
+from llmos.core.ids import new_object_id
 from llmos.features.accounts.actor import Actor
 from llmos.features.notifications import webhooks
 from llmos.features.notifications.models import Notification, Webhook, WebhookDelivery
 from llmos.features.notifications.webhook_delivery import DELAYS_S, Courier, drain
+from llmos.features.notifications.webhook_events import MAX_PENDING
 from llmos.features.notifications.webhooks import Watched
 from llmos.features.repos.access_settings import update_settings
 from llmos.features.repos.lifecycle import delete_repo
@@ -149,6 +151,26 @@ def test_after_a_day_of_failures_it_is_switched_off_and_its_owner_told(
     stage.repo("later")
     stage.deliver()
     assert len(deliveries(open_rt)) == 1
+
+
+def test_one_for_which_too_much_waits_is_switched_off_and_its_owner_told(
+    open_rt: Runtime, stage: Stage, receiver: Receiver
+) -> None:
+    webhook_id = hook(open_rt, stage.actor("ada"), receiver.url)
+    waiting = {"webhook_id": webhook_id, "event": "repo.create", "body": b"{}", "next_at": clock.now()}
+    with open_rt.database.writing() as db:
+        rows = [
+            waiting | {"object_id": new_object_id(), "event_key": f"k:{number}"}
+            for number in range(MAX_PENDING)
+        ]
+        db.execute(insert(WebhookDelivery), rows)
+    stage.repo()
+    stage.deliver()
+    with open_rt.database.reading() as db:
+        assert db.get_one(Webhook, webhook_id).disabled_at is not None
+        told = db.scalars(select(Notification).where(Notification.kind == "webhook.full")).one()
+        assert db.scalar(select(func.count()).select_from(WebhookDelivery)) == MAX_PENDING
+    assert told.user_id == stage.users["ada"].id
 
 
 def test_a_slow_receiver_holds_up_only_itself(open_rt: Runtime, stage: Stage, receiver: Receiver) -> None:

@@ -190,16 +190,17 @@ def _record(db: Session, delivery_id: int, answer: Answer | None, error: str) ->
         delivery.next_at = now + timedelta(seconds=DELAYS_S[delivery.attempts - 1])
     else:
         delivery.status = "failed"
-        _switch_off(db, webhook, delivery)
+        switch_off(db, webhook, "webhook.off", delivery.object_id)
     return False
 
 
-def _switch_off(db: Session, webhook: Webhook, delivery: WebhookDelivery) -> None:
+def switch_off(db: Session, webhook: Webhook, kind: str, key: str) -> None:
+    """Send nothing more until its owner, who is told, switches it on; `key` names the occasion."""
     webhook.disabled_at = clock.now()
-    log.info("webhook %s switched off after a day of failures", webhook.object_id)
+    log.info("webhook %s switched off: %s", webhook.object_id, kind)
     news = News(
-        kind="webhook.off",
-        event_key=f"webhook:{delivery.object_id}",
+        kind=kind,
+        event_key=f"webhook:{key}",
         title=webhook.url[:200],
         href=f"/settings/webhooks/{webhook.object_id}",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from llmos.features.auth.credentials import actor_for_user
 from llmos.features.discussions.models import MERGED, Comment, Thread
 from llmos.features.discussions.policy import can_see
 from llmos.features.notifications.models import Webhook, WebhookDelivery, WebhookWatch
+from llmos.features.notifications.webhook_delivery import switch_off
 from llmos.features.notifications.webhook_payloads import (
     Json,
     comment_json,
@@ -34,7 +34,6 @@ from llmos.infra.queue.outbox import on
 from llmos.infra.settings import get_settings
 from llmos.infra.web.urls import site_url
 
-log = logging.getLogger(__name__)
 Payload = dict[str, Any]
 MAX_PENDING = 1000
 
@@ -72,8 +71,7 @@ def _line_up(db: Session, event: _Event) -> None:
         if not event.may_know(actor_for_user(db, webhook.user)):
             continue
         if _is_full(db, webhook):
-            webhook.disabled_at = clock.now()
-            log.warning("webhook %s switched off: %s deliveries wait", webhook.object_id, MAX_PENDING)
+            switch_off(db, webhook, "webhook.full", f"{webhook.object_id}:{event.key}")
             continue
         body = event.body | {
             "event": {"action": event.action, "scope": event.scope},

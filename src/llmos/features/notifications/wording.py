@@ -30,6 +30,7 @@ SENTENCES: Final = {
     "access.accepted": lazy("You have access now"),
     "access.rejected": lazy("Your request for access was rejected"),
     "webhook.off": lazy("A webhook was switched off: it failed for a day"),
+    "webhook.full": lazy("A webhook was switched off: too many messages waited for it"),
     "moderation": lazy("A moderator decided"),
 }
 MENTIONED: Final = lazy("%(actor)s mentioned you")
@@ -55,6 +56,7 @@ ICONS: Final = {
     "access.accepted": "lock-open",
     "access.rejected": "lock",
     "webhook.off": "webhook",
+    "webhook.full": "webhook",
     "moderation": "gavel",
 }
 
