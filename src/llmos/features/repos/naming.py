@@ -74,7 +74,8 @@ def access_namespace(db: Session, actor: Actor, name: str, repo_type: RepoType) 
 
     Forbidden (Unauthenticated for visitors) otherwise; a name nobody has gets the same answer.
     """
-    actor.require_user()
+    if actor.is_anonymous:
+        actor.require_user()
     namespace = db.scalar(select(Namespace).where(Namespace.name_key == name_key(name)))
     if namespace is None:
         raise Forbidden(

@@ -49,7 +49,9 @@ def check_hot(rt: Runtime, *, budget_bytes: int = BUDGET_BYTES, every: timedelta
         last = path.name
     else:
         last = ""
-    _turn_file(rt).write_text(f"{last} {began_s}")
+    turn = _turn_file(rt)
+    turn.parent.mkdir(parents=True, exist_ok=True)  # a new instance has no copies yet
+    turn.write_text(f"{last} {began_s}")
     return dropped
 
 
