@@ -45,11 +45,13 @@ PRESETS: dict[Preset, Shape] = {
 TOKENIZER_OF: dict[Family, str] = {"bert": "wordpiece", "albert": "unigram", "t5": "unigram"}
 
 
-def configuration(family: Family, preset: Preset, *, vocab_size: int, length: int) -> dict[str, int | float]:
+def configuration(
+    family: Family, preset: Preset, *, vocab_size: int, length: int
+) -> dict[str, int | float | bool]:
     """The fields of the family's configuration for `preset`; token ids are added by `models.build`."""
     shape = PRESETS[preset]
     width, layers, heads = shape.width, shape.layers, shape.heads
-    common = {"vocab_size": vocab_size}
+    common: dict[str, int | float | bool] = {"vocab_size": vocab_size}
     if family in ("llama", "qwen"):
         return common | {
             "hidden_size": width,
@@ -74,12 +76,12 @@ def configuration(family: Family, preset: Preset, *, vocab_size: int, length: in
             "dropout_rate": 0.0,
         }
     if family == "bart":
-        sides = {
+        sides: dict[str, int | float | bool] = {
             f"{side}_{name}": value
             for side in ("encoder", "decoder")
             for name, value in (("layers", layers), ("attention_heads", heads), ("ffn_dim", 4 * width))
         }
-        return common | sides | {"d_model": width, "max_position_embeddings": length}
+        return common | sides | {"d_model": width, "max_position_embeddings": length + 8}
     encoder = common | {
         "hidden_size": width,
         "num_hidden_layers": layers,

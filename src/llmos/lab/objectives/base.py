@@ -75,6 +75,11 @@ def held_out_batches(objective: Objective, size: int, limit: int, seed: int) -> 
         yield objective.collate(rows)
 
 
+def bare(model: Any) -> Any:
+    """The model under adapters, whose layers carry them."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def stack(examples: list[Row], name: str) -> Tensor:
     return torch.from_numpy(np.stack([np.asarray(row[name]) for row in examples]))
 

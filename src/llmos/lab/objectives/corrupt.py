@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmos.lab.data.errors import DataError
 from llmos.lab.objectives.base import IGNORED, Row
 from llmos.lab.recipes.schema import Denoising
 
@@ -82,34 +83,43 @@ def hide_spans(
     (`infill`): each span becomes one mask, the target is the whole text.
     """
     assert denoising.mask_share is not None
-    is_hidden = _spans(len(ids), denoising.mask_share, denoising.span_length, rng)
-    starts = is_hidden & ~np.concatenate([[False], is_hidden[:-1]])
     eos = [tokenizer.eos_token_id]
+    sentinels = [] if infill else _sentinels(tokenizer)
+    most = len(ids) if infill else len(sentinels)
+    is_hidden = _spans(len(ids), denoising.mask_share, denoising.span_length, most, rng)
+    starts = is_hidden & ~np.concatenate([[False], is_hidden[:-1]])
+    source = ids.copy()
     if infill:
-        source = ids.copy()
         source[starts] = tokenizer.mask_token_id
-        return source[~is_hidden | starts], ids.copy()
-    # The first sentinel has the first number: <extra_id_0>, <extra_id_1>, …
-    sentinels = np.array(tokenizer.convert_tokens_to_ids([f"<extra_id_{n}>" for n in range(100)]))
-    number = np.cumsum(starts) - 1
-    source = np.where(starts, sentinels[np.minimum(number, 99)], ids)[~is_hidden | starts]
+        return np.append(source[~is_hidden | starts], eos), np.append(ids, eos)
+    begins = np.flatnonzero(starts)
+    source[begins] = sentinels[: len(begins)]
+    ends = np.flatnonzero(is_hidden & ~np.concatenate([is_hidden[1:], [False]])) + 1
     target: list[int] = []
-    for n, at in enumerate(np.flatnonzero(starts)):
-        end = at
-        while end < len(ids) and is_hidden[end] and (end == at or not starts[end]):
-            end += 1
-        target += [int(sentinels[n]), *ids[at:end].tolist()]
-    return np.append(source, eos), np.array(target + eos, np.int64)
+    for sentinel, start, end in zip(sentinels, begins, ends, strict=False):
+        target += [sentinel, *ids[start:end].tolist()]
+    return np.append(source[~is_hidden | starts], eos), np.array(target + eos, np.int64)
 
 
-def _spans(length: int, share: float, mean: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which tokens are hidden: exactly the share, in at most 99 spans of about `mean` tokens.
+def _sentinels(tokenizer: Any) -> list[int]:
+    """Ids of <extra_id_0>, <extra_id_1>, … as far as the tokenizer has them."""
+    vocabulary = tokenizer.get_vocab()
+    found: list[int] = []
+    while (name := f"<extra_id_{len(found)}>") in vocabulary:
+        found.append(vocabulary[name])
+    if not found:
+        raise DataError("The tokenizer has no tokens <extra_id_0>, …: span corruption needs them.")
+    return found
+
+
+def _spans(length: int, share: float, mean: float, most: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which tokens are hidden: exactly the share, in at most `most` spans of about `mean` tokens.
 
     As in T5: both the hidden and the shown tokens are cut at random into as many pieces as there are
     spans, which then alternate, beginning with a shown one.
     """
     count = min(max(1, round(length * share)), max(1, length - 1))
-    pieces = min(99, max(1, round(count / mean)), max(1, length - count))
+    pieces = min(most, max(1, round(count / mean)), max(1, length - count))
     hidden, shown = _cut(count, pieces, rng), _cut(max(length - count, pieces), pieces, rng)
     out = np.concatenate(
         [np.concatenate([np.zeros(s, bool), np.ones(h, bool)]) for s, h in zip(shown, hidden, strict=True)]

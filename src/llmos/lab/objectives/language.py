@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from llmos.lab.models.heads import Head, find_head
-from llmos.lab.objectives.base import IGNORED, Batch, Row, pad, stack
+from llmos.lab.objectives.base import IGNORED, Batch, Row, bare, pad, stack
 from llmos.lab.objectives.corrupt import hide_spans, hide_tokens, pair_segments
 from llmos.lab.recipes.schema import Denoising
 from llmos.lab.train.losses import projected_cross_entropy
@@ -25,7 +25,7 @@ class _Language:
         self._head: Head | None = None
 
     def prepare(self, model: Any) -> None:
-        self._head = find_head(model)
+        self._head = find_head(bare(model))
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
         batch = dict(batch)

@@ -86,16 +86,18 @@ def _fill_training(full: Recipe, fill: Any) -> None:
     length = shape.sequence_length if new else 512
     reason = f"preset {full.model.preset}" if new else "fits most bases; never above the base's own"
     fill(training, "training", "sequence_length", length, reason)
+    assert training.sequence_length is not None
     tokens = shape.batch_tokens if new else 16 * training.sequence_length
     fill(training, "training", "batch_tokens", tokens, reason if new else "16 rows")
+    assert training.batch_tokens is not None
     rows = max(1, training.batch_tokens // training.sequence_length)
     fill(training, "training", "micro_batch", min(rows, 16), "at most 16 rows; halved when memory ends")
     if training.max_steps is None and training.max_minutes is None:
         fill(training, "training", "max_epochs", 3.0, "no limit was given")
     fill(training, "training", "compile", False, "on CPUs it takes a minute to pay; set it for long runs")
     fill(training, "training", "beta", 0.1, "as their authors")
-    mode = "stream" if pretraining else "fit" if full.objective == "sft" else "none"
-    fill(data, "data", "packing", mode, "no token is padding" if pretraining else "examples stay whole")
+    mode = "stream" if pretraining else "none"
+    fill(data, "data", "packing", mode, "no token is padding" if pretraining else "examples stay apart")
 
 
 def _fill_optimiser(full: Recipe, fill: Any) -> None:

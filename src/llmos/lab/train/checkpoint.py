@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,51 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 def read_state(folder: Path) -> dict[str, Any]:
     value: dict[str, Any] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     return value
+
+
+class WholeCheckpoints:
+    """Laid over a Trainer: its checkpoints are marked when whole, hold no pickled arguments, are told.
+
+    A checkpoint that cannot be written (no room left) does not end the run: the one before it is whole.
+    """
+
+    reporter: Any
+    clock: Any
+    state: Any
+    args: Any
+    model: Any
+
+    def own_state(self) -> dict[str, Any]:
+        """What must be known to go on, beside what Trainer saves."""
+        return {"elapsed_s": self.clock.elapsed_s}
+
+    def take_state(self, state: dict[str, Any]) -> None:
+        self.clock.restart(float(state["elapsed_s"]))
+
+    def save_more(self, folder: Path) -> None:
+        """Further files of a checkpoint."""
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)  # type: ignore[misc]
+        # A pickle nobody needs; scanners rightly frown on it.
+        Path(output_dir or str(self.args.output_dir), "training_args.bin").unlink(missing_ok=True)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            self.save_more(folder)
+            write_state(folder, self.own_state())
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            self.reporter.say(
+                f"The checkpoint of step {self.state.global_step} could not be written: {error}"
+            )
+            return
+        self.reporter.checkpoint(folder, self.state.global_step)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+        folder = Path(resume_from_checkpoint)
+        if (folder / MARKER).exists():
+            self.take_state(read_state(folder))

@@ -70,7 +70,7 @@ def projected_cross_entropy(
     chunk = max(16, CHUNK_ELEMENTS // weight.shape[0]) if hidden.device.type == "cpu" else 8192
     if not torch.is_grad_enabled():
         return _summed(rows, weight, bias, flat, chunk), n
-    loss: Tensor = _ProjectedCrossEntropy.apply(rows, weight, bias, flat, chunk)
+    loss: Tensor = _ProjectedCrossEntropy.apply(rows, weight, bias, flat, chunk)  # type: ignore[no-untyped-call]
     return loss, n
 
 

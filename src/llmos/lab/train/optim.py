@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ def make_optimizer(model: nn.Module, choice: Optimiser) -> torch.optim.Optimizer
     return Both(muon, rest) if matrices else rest
 
 
-def _adamw(choice: Optimiser, decayed: list[Tensor], plain: list[Tensor]) -> torch.optim.AdamW:
+def _adamw(choice: Optimiser, decayed: Sequence[Tensor], plain: Sequence[Tensor]) -> torch.optim.AdamW:
     groups = [
         {"params": params, "weight_decay": decay}
         for params, decay in ((decayed, choice.weight_decay), (plain, 0.0))

@@ -34,8 +34,8 @@ def rate(schedule: Schedule, done: float) -> float:
 
 
 class ShareScheduler(LambdaLR):
-    """Sets all groups' rates from `share()`; saved and loaded like any scheduler."""
+    """Sets all groups' rates from `done(steps)`; saved and loaded like any scheduler."""
 
-    def __init__(self, optimizer: Any, schedule: Schedule, share: Callable[[], float]) -> None:
-        # Never 0 in the first step: a run of one step should learn something.
-        super().__init__(optimizer, lambda _: max(rate(schedule, share()), 1e-3))
+    def __init__(self, optimizer: Any, schedule: Schedule, done: Callable[[int], float]) -> None:
+        # The rate of a step is that of its end: never 0 in the first one.
+        super().__init__(optimizer, lambda steps: max(rate(schedule, done(steps + 1)), 1e-3))

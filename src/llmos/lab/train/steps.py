@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
@@ -54,11 +55,11 @@ class Steps:
                 loss, count = self._accumulate(model, batch)
                 break
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_memory(error):
+                if not is_memory(error):
                     raise
                 self._shrink(error)
             model.zero_grad(set_to_none=True)
-            _free()
+            free_memory()
         self._finish(model, loss, count, step)
         return loss / max(count, 1), count
 
@@ -68,7 +69,7 @@ class Steps:
         for part in split(batch, self.micro_batch):
             with self._autocast(part):
                 loss, n = self._loss(model, part)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
             count += n
         assert total is not None
@@ -87,7 +88,7 @@ class Steps:
             ) from error
         self.micro_batch //= 2
         self._say(
-            f"Memory ended: {self.micro_batch} rows at a time from now on; the batch of a step stays as it was."
+            f"Memory ended: {self.micro_batch} rows at a time from now on; a step still takes all its rows."
         )
 
     def _finish(self, model: nn.Module, loss: Tensor, count: int, step: int) -> None:
@@ -98,12 +99,12 @@ class Steps:
         torch._foreach_mul_(grads, 1.0 / max(tokens, 1))
         limit = self._clip if self._clip > 0 else float("inf")
         norm = float(torch.nn.utils.get_total_norm(grads))
-        if norm != norm or norm in (float("inf"), float("-inf")) or not bool(torch.isfinite(loss)):
+        if not math.isfinite(norm) or not bool(torch.isfinite(loss)):
             model.zero_grad(set_to_none=True)
             raise NotANumber(
-                f"The loss is not a number at step {step + 1} (loss {float(loss) / max(count, 1):.4g}, gradient "
-                f"{norm:.4g}). The weights are those of step {step}. Lower optimiser.learning_rate, lengthen "
-                "schedule.warmup, or train in fp32."
+                f"The loss is not a number at step {step + 1} (loss {float(loss) / max(count, 1):.4g}, "
+                f"gradient {norm:.4g}). The weights are those of step {step}. "
+                "Lower optimiser.learning_rate, lengthen schedule.warmup, or train in fp32."
             )
         self.last_norm = norm
         if self._is_spike(norm):
@@ -150,14 +151,14 @@ def reduce_gradients(grads: list[Tensor], count: int) -> int:
     return int(tokens)
 
 
-def _is_memory(error: BaseException) -> bool:
+def is_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
     return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
 
 
-def _free() -> None:
+def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

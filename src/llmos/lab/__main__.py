@@ -1,0 +1,74 @@
+"""`python -m llmos.lab run recipe.yaml`: one training run in a process of its own.
+
+Exit codes: 0 trained, 1 the run stopped early with what it had learnt saved, 2 the recipe, its data or
+its base cannot be used. Messages go to the terminal, events to `--events`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from llmos.core.errors import LlmosError
+from llmos.lab.train.device import ENVIRONMENT
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    # Read when torch starts its threads: too late once it is imported.
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        return _run(options)
+    except LlmosError as error:
+        if options.as_json:
+            print(json.dumps({"error": error.message, "code": error.code, **error.data}, ensure_ascii=False))
+        print(error.message, file=sys.stderr)
+        return 1 if error.code in ("LossNotANumber", "OutOfMemory", "TrainingStopped") else 2
+    except KeyboardInterrupt:
+        print("Stopped. Run the same command again to go on from the last checkpoint.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m llmos.lab")
+    run = parser.add_subparsers(dest="command", required=True).add_parser("run", help="train a recipe")
+    run.add_argument("recipe", type=Path)
+    run.add_argument("--output", type=Path, default=Path("output"), help="folder of the model (output)")
+    run.add_argument("--events", help="file, or number of an open descriptor, for job events")
+    run.add_argument("--resume", type=Path, help="checkpoint, or folder of checkpoints, to go on from")
+    run.add_argument("--dry-run", action="store_true", help="say what would be done, and do not train")
+    run.add_argument("--json", dest="as_json", action="store_true", help="end with the metrics as JSON")
+    run.add_argument("--defaults", action="store_true", help="print every default with its reason")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from llmos.lab.events import Reporter
+    from llmos.lab.recipes.load import load_recipe
+    from llmos.lab.recipes.resolve import describe, resolve
+
+    recipe = load_recipe(options.recipe)
+    with Reporter(events=options.events, quiet=options.as_json) as reporter:
+        if options.defaults:
+            reporter.say(describe(resolve(recipe)[1]))
+        root = options.recipe.resolve().parent
+        if options.dry_run:
+            from llmos.lab.train.estimate import estimate
+
+            found = estimate(recipe, options.output, reporter, root=root)
+            print(json.dumps(found.to_json()) if options.as_json else found.describe())
+            return 0
+        from llmos.lab.train.run import train
+
+        result = train(recipe, options.output, reporter, root=root, resume=options.resume)
+        if options.as_json:
+            print(json.dumps(result.to_json(), ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

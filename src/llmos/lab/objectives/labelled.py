@@ -1,0 +1,254 @@
+"""Classification of texts and of words, and answers found in a text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmos.lab.data.errors import DataError
+from llmos.lab.objectives.base import IGNORED, Batch, Row, pad
+
+
+class _Padded:
+    """Examples are encoded when they are needed and padded side by side."""
+
+    def __init__(
+        self, train: Sequence[Any], held_out: Sequence[Any], tokenizer: Any, *, length: int, longer: str
+    ) -> None:
+        self.train, self.held_out, self.tokenizer, self._length, self._longer = (
+            train,
+            held_out,
+            tokenizer,
+            length,
+            longer,
+        )
+
+    def prepare(self, model: Any) -> None:
+        """Nothing: these models compute their own loss."""
+
+    def _encode(self, *texts: Any, **options: Any) -> Any:
+        found = self.tokenizer(*texts, truncation=self._longer != "error", max_length=self._length, **options)
+        if len(found["input_ids"]) > self._length:
+            raise DataError(
+                f"An example has {len(found['input_ids'])} tokens, the rows {self._length}. Raise "
+                "training.sequence_length or set data.longer to cut."
+            )
+        return found
+
+    def _inputs(self, examples: list[Row]) -> Batch:
+        for row in examples:
+            row["attention"] = np.ones(len(row["input_ids"]), np.int64)
+        batch = {
+            "input_ids": pad(examples, "input_ids", self.tokenizer.pad_token_id or 0),
+            "attention_mask": pad(examples, "attention", 0),
+        }
+        if examples[0].get("token_type_ids") is not None:
+            batch["token_type_ids"] = pad(examples, "token_type_ids", 0)
+        return batch
+
+    def _row(self, encoded: Any, **more: Any) -> Row:
+        row = {"input_ids": encoded["input_ids"], **more}
+        if "token_type_ids" in encoded:
+            row["token_type_ids"] = encoded["token_type_ids"]
+        return row
+
+
+class Classes(_Padded):
+    """classify: one label for a text, or for a pair of texts."""
+
+    def __init__(self, train: Any, held_out: Any, tokenizer: Any, labels: list[str], **options: Any) -> None:
+        super().__init__(train, held_out, tokenizer, **options)
+        self.labels = labels
+        self._number = {label: n for n, label in enumerate(labels)}
+
+    def example(self, rows: Sequence[Any], number: int, rng: np.random.Generator) -> Row:
+        row = rows[number]
+        pair = [row["text_pair"]] if row.get("text_pair") else []
+        return self._row(self._encode(row["text"], *pair), label=_number(self._number, row["label"]))
+
+    def collate(self, examples: list[Row]) -> Batch:
+        return self._inputs(examples) | {"labels": torch.tensor([row["label"] for row in examples])}
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+        batch = dict(batch)
+        labels = batch.pop("labels")
+        logits = model(**batch).logits.float()
+        return torch.nn.functional.cross_entropy(logits, labels, reduction="sum"), len(labels)
+
+    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
+        wanted: list[int] = []
+        found: list[int] = []
+        total = 0.0
+        for batch in batches:
+            labels = batch.pop("labels")
+            logits = model(**batch).logits.float()
+            total += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
+            wanted += labels.tolist()
+            found += logits.argmax(-1).tolist()
+        majority = Counter(self._number.get(str(r["label"]), -1) for r in self.train).most_common(1)[0][0]
+        return {
+            "loss": total / max(len(wanted), 1),
+            "accuracy": _share(w == f for w, f in zip(wanted, found, strict=True)),
+            "f1": macro_f1(wanted, found),
+            "majority_accuracy": _share(w == majority for w in wanted),
+        }
+
+
+class Tags(_Padded):
+    """tag: one label for each word; only the first token of a word is asked."""
+
+    def __init__(self, train: Any, held_out: Any, tokenizer: Any, labels: list[str], **options: Any) -> None:
+        super().__init__(train, held_out, tokenizer, **options)
+        self.labels = labels
+        self._number = {label: n for n, label in enumerate(labels)}
+
+    def example(self, rows: Sequence[Any], number: int, rng: np.random.Generator) -> Row:
+        row = rows[number]
+        words, tags = list(map(str, row["tokens"])), row["tags"]
+        if len(words) != len(tags):
+            raise DataError(f"An example has {len(words)} tokens and {len(tags)} tags; they go in pairs.")
+        ids: list[int] = []
+        labels: list[int] = []
+        starts = [f" {word}" if n else word for n, word in enumerate(words)]
+        words_ids = self.tokenizer(starts, add_special_tokens=False)["input_ids"]
+        for found, tag in zip(words_ids, tags, strict=True):
+            pieces = found or [self.tokenizer.unk_token_id or 0]
+            ids += pieces
+            labels += [_number(self._number, tag), *[IGNORED] * (len(pieces) - 1)]
+        first = [t for t in [self.tokenizer.cls_token_id] if t is not None]
+        last = [t for t in [self.tokenizer.sep_token_id] if t is not None]
+        room = self._length - len(first) - len(last)
+        if len(ids) > room and self._longer == "error":
+            raise DataError(f"An example has {len(ids)} tokens, the rows {room}: set data.longer to cut.")
+        ids, labels = ids[:room], labels[:room]
+        blank = [IGNORED]
+        return {
+            "input_ids": first + ids + last,
+            "labels": blank * len(first) + labels + blank * len(last),
+        }
+
+    def collate(self, examples: list[Row]) -> Batch:
+        return self._inputs(examples) | {"labels": pad(examples, "labels", IGNORED)}
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+        batch = dict(batch)
+        labels = batch.pop("labels")
+        logits = model(**batch).logits.float()
+        total = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        return total, int((labels != IGNORED).sum())
+
+    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
+        wanted: list[int] = []
+        found: list[int] = []
+        total = 0.0
+        for batch in batches:
+            labels = batch.pop("labels")
+            logits = model(**batch).logits.float()
+            counted = labels != IGNORED
+            total += float(
+                torch.nn.functional.cross_entropy(logits[counted], labels[counted], reduction="sum")
+            )
+            wanted += labels[counted].tolist()
+            found += logits[counted].argmax(-1).tolist()
+        counts = Counter(wanted)
+        majority = counts.most_common(1)[0][1] / max(len(wanted), 1) if counts else 0.0
+        return {
+            "loss": total / max(len(wanted), 1),
+            "accuracy": _share(w == f for w, f in zip(wanted, found, strict=True)),
+            "f1": macro_f1(wanted, found),
+            "majority_accuracy": majority,
+        }
+
+
+class Answers(_Padded):
+    """qa: where in the context the answer stands."""
+
+    def example(self, rows: Sequence[Any], number: int, rng: np.random.Generator) -> Row:
+        row = rows[number]
+        answer, at = _answer(row)
+        found = self.tokenizer(
+            str(row["question"]),
+            str(row["context"]),
+            truncation="only_second",
+            max_length=self._length,
+            return_offsets_mapping=True,
+        )
+        first = found.sequence_ids(0) if hasattr(found, "sequence_ids") else []
+        inside = [n for n, part in enumerate(first) if part == 1]
+        offsets = found["offset_mapping"]
+        end = at + len(answer)
+        start_token = next((n for n in inside if offsets[n][1] > at), 0)
+        end_token = next((n for n in reversed(inside) if offsets[n][0] < end), 0)
+        if not answer or not inside or offsets[inside[-1]][1] < end:
+            # Cut off, or no answer at all: the first token stands for "not here".
+            start_token = end_token = 0
+        return self._row(found, start=start_token, end=end_token)
+
+    def collate(self, examples: list[Row]) -> Batch:
+        return self._inputs(examples) | {
+            "start": torch.tensor([row["start"] for row in examples]),
+            "end": torch.tensor([row["end"] for row in examples]),
+        }
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+        return self._both(model, dict(batch))[0], len(batch["start"])
+
+    def _both(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        start, end = batch.pop("start"), batch.pop("end")
+        out = model(**batch)
+        entropy = torch.nn.functional.cross_entropy
+        total = entropy(out.start_logits.float(), start, reduction="sum")
+        total = (total + entropy(out.end_logits.float(), end, reduction="sum")) / 2
+        return total, out.start_logits.argmax(-1) == start, out.end_logits.argmax(-1) == end
+
+    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
+        total, n, exact, starts = 0.0, 0, 0, 0
+        for batch in batches:
+            size = len(batch["start"])
+            loss, start, end = self._both(model, batch)
+            total, n = total + float(loss), n + size
+            exact, starts = exact + int((start & end).sum()), starts + int(start.sum())
+        n = max(n, 1)
+        return {"loss": total / n, "exact_match": exact / n, "start_accuracy": starts / n}
+
+
+def _answer(row: Any) -> tuple[str, int]:
+    """Text and place of the first answer; ("", 0) when there is none."""
+    answers = row.get("answers")
+    if isinstance(answers, dict):
+        texts, places = answers.get("text") or [], answers.get("answer_start") or []
+        return (str(texts[0]), int(places[0])) if texts and places else ("", 0)
+    answer = str(row.get("answer") or "")
+    at = str(row["context"]).find(answer) if answer else 0
+    if at < 0:
+        raise DataError(f'The answer "{answer[:60]}" does not stand in its context.')
+    return answer, at
+
+
+def _number(known: dict[str, int], label: Any) -> int:
+    if str(label) not in known:
+        raise DataError(f'The label "{label}" is not one of: {", ".join(known)}.')
+    return known[str(label)]
+
+
+def _share(hits: Iterable[bool]) -> float:
+    values = list(hits)
+    return sum(values) / max(len(values), 1)
+
+
+def macro_f1(wanted: list[int], found: list[int]) -> float:
+    """The mean F1 of the labels that are there to be found."""
+    labels = sorted(set(wanted))
+    scores = []
+    for label in labels:
+        hits = sum(w == f == label for w, f in zip(wanted, found, strict=True))
+        total = sum(w == label for w in wanted) + sum(f == label for f in found)
+        scores.append(2 * hits / total if total else 0.0)
+    return sum(scores) / max(len(scores), 1)

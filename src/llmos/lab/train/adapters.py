@@ -1,0 +1,49 @@
+"""LoRA: small matrices beside frozen weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llmos.core.errors import Unprocessable
+from llmos.lab.recipes.schema import Recipe
+
+_TASKS = {
+    "classify": "SEQ_CLS",
+    "reward": "SEQ_CLS",
+    "tag": "TOKEN_CLS",
+    "qa": "QUESTION_ANS",
+    "seq2seq": "SEQ_2_SEQ_LM",
+    "summarize": "SEQ_2_SEQ_LM",
+    "translate": "SEQ_2_SEQ_LM",
+}
+ADAPTER = "adapter"
+
+
+def add_adapter(model: Any, recipe: Recipe) -> Any:
+    """`model` with a fresh adapter as the recipe says; all else is frozen.
+
+    Raises Unprocessable for layers the model does not have.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    lora = recipe.lora
+    assert lora is not None
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha or 2 * lora.rank,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        use_dora=lora.dora,
+        task_type=_TASKS.get(recipe.objective, "CAUSAL_LM") if recipe.objective != "mlm" else None,
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise Unprocessable(f"lora.targets: {error}") from error
+
+
+def merge(model: Any, folder: Path) -> Any:
+    """Save the adapter in `folder`/adapter and give the plain model with it worked in."""
+    model.save_pretrained(str(folder / ADAPTER))
+    return model.merge_and_unload()

@@ -1,0 +1,117 @@
+"""When to look, to save and to stop; the same for our trainer and TRL's."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from llmos.lab.events import Reporter
+from llmos.lab.recipes.schema import Recipe
+from llmos.lab.train.trainer import Clock
+
+
+class Course(TrainerCallback):
+    """Curves, evaluation, checkpoints, the time limit and patience.
+
+    Deterministic unless the recipe counts in minutes: what happens at a step follows from its number.
+    """
+
+    def __init__(self, recipe: Recipe, clock: Clock, reporter: Reporter, *, tokens: Any = None) -> None:
+        self._recipe, self._clock, self._reporter = recipe, clock, reporter
+        self._tokens = tokens
+        self._eval_every = recipe.evaluation.every_steps or max(1, clock.max_steps // 10)
+        self._saved_at = self._looked_at = self._noted_at = time.monotonic()
+        self._noted = (0, 0)
+        self._best, self._without_gain = float("inf"), 0
+        self.why_stopped = ""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        step, now = state.global_step, time.monotonic()
+        trainer = self._tokens() if self._tokens else None
+        if trainer is not None:
+            if trainer.average:
+                trainer.average.update(trainer.model)
+            if step % self._log_every() == 0 or step == 1:
+                self._note(trainer, state, now)
+        self._reporter.progress(min(1.0, self._clock.done(step)) * 100, 100, "%")
+        timed = self._recipe.training.max_minutes is not None and self._recipe.evaluation.every_steps is None
+        if timed:
+            share = (now - self._looked_at) / (6.0 * (self._recipe.training.max_minutes or 1))
+            control.should_evaluate = share >= 1.0
+        else:
+            control.should_evaluate = step % self._eval_every == 0
+        if control.should_evaluate:
+            self._looked_at = now
+        every = self._recipe.checkpoints.every_steps
+        due = (
+            step % every == 0
+            if every
+            else now - self._saved_at >= 60 * self._recipe.checkpoints.every_minutes
+        )
+        if due:
+            control.should_save, self._saved_at = True, now
+        if self._clock.done(step) >= 1.0:
+            control.should_training_stop = True
+        return control
+
+    def _log_every(self) -> int:
+        return max(1, min(10, self._clock.max_steps // 100))
+
+    def _note(self, trainer: Any, state: TrainerState, now: float) -> None:
+        step, tokens = state.global_step, trainer.tokens_seen
+        loss = float(trainer._tr_loss) / max(1, step - trainer._globalstep_last_logged)
+        trainer._tr_loss.zero_()
+        trainer._globalstep_last_logged = step
+        figures = {
+            "train/loss": loss,
+            "train/learning_rate": float(trainer.lr_scheduler.get_last_lr()[0]),
+            "train/gradient_norm": trainer.steps.last_norm,
+        }
+        seconds, (_, before) = now - self._noted_at, self._noted
+        if before and seconds > 0:
+            figures["train/tokens_per_second"] = (tokens - before) / seconds
+        self._noted, self._noted_at = (step, tokens), now
+        self._reporter.metrics(step, figures)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """TRL's own figures; our trainer's are told where they arise."""
+        if self._tokens is not None or not logs or "train_runtime" in logs:
+            return
+        figures = {}
+        for name, value in logs.items():
+            if isinstance(value, int | float) and not name.endswith(("epoch", "runtime", "per_second")):
+                part, _, rest = name.partition("_")
+                figures[f"eval/{rest}" if part == "eval" else f"train/{name}"] = float(value)
+        self._reporter.metrics(state.global_step, figures)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> TrainerControl:
+        patience = self._recipe.evaluation.patience
+        loss = (metrics or {}).get("loss", (metrics or {}).get("eval_loss"))
+        if patience is None or loss is None:
+            return control
+        if loss < self._best - 1e-4:
+            self._best, self._without_gain = loss, 0
+        else:
+            self._without_gain += 1
+        if self._without_gain >= patience:
+            control.should_training_stop = True
+            self.why_stopped = f"no gain in {patience} evaluations"
+        return control

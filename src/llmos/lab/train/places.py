@@ -1,0 +1,98 @@
+"""Where things lie: caches, base models, tokenizers. A runner lays inputs and names them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from llmos.lab.data.loader import Corpus
+from llmos.lab.models.build import ModelError
+from llmos.lab.recipes.schema import DECODERS, ENCODERS, Recipe
+
+
+def cache_folder() -> Path:
+    """Prepared data: LLMOS_LAB_CACHE, or a folder of the user's cache."""
+    found = os.environ.get("LLMOS_LAB_CACHE")
+    if found:
+        return Path(found)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llmos-lab"
+
+
+def laid_inputs() -> dict[str, str]:
+    """`LLMOS_INPUTS`: {"model:ada/base": "/inputs/0"}, as the runner laid them."""
+    value: dict[str, str] = json.loads(os.environ.get("LLMOS_INPUTS") or "{}")
+    return value
+
+
+def find_base(recipe: Recipe) -> dict[str, Any] | None:
+    """Folder, name, revision and licence of the base model; None when a new one is made."""
+    name = recipe.model.base
+    if name is None:
+        return None
+    if name.startswith("preset:"):
+        raise ModelError("model.base: sizes of new models go into model.preset.")
+    return locate_model(name, recipe.model.revision, "model.base")
+
+
+def locate_model(name: str, revision: str | None, field: str) -> dict[str, Any]:
+    """The model's files on this machine: a folder, an input the runner laid, or fetched from the hub."""
+    laid = laid_inputs().get(f"model:{name}")
+    path = Path(laid) if laid else Path(name).expanduser()
+    if path.is_dir():
+        return {"name": name if laid else path.name, "path": str(path), "revision": revision, "licence": None}
+    if name.startswith(("/", ".", "~")) or name.count("/") != 1:
+        raise ModelError(f"{field}: {name} is no folder here, and no name of a model as ada/tiny-llm.")
+    return _fetch(name, revision)
+
+
+def _fetch(name: str, revision: str | None) -> dict[str, Any]:
+    from llmos.client.hub import Hub
+
+    hub = Hub(retry_for_s=60)
+    repo = hub.access_repo(name, "model", revision)
+    wanted = [file.path for file in repo.files if "/" not in file.path and _is_wanted(file.path)]
+    folder = ""
+    for path in wanted:
+        folder = str(hub.download(repo, path).parent)
+    if not folder:
+        raise ModelError(f"model.base: {name} holds no model.")
+    return {"name": name, "path": folder, "revision": repo.commit, "licence": repo.licence}
+
+
+def _is_wanted(path: str) -> bool:
+    return path.endswith((".safetensors", ".json", ".txt", ".jinja", ".model", ".gguf"))
+
+
+def find_tokenizer(recipe: Recipe, corpus: Corpus, base: dict[str, Any] | None) -> Any:
+    """The tokenizer the recipe names, the base's, or one trained on the corpus."""
+    from transformers import AutoTokenizer
+
+    from llmos.lab.tokenizers.train import train
+
+    choice = recipe.tokenizer
+    if choice.from_ is None and base is None:
+        assert choice.train is not None
+        family = recipe.model.family
+        role = "decoder" if family in DECODERS else "encoder" if family in ENCODERS else "encoder-decoder"
+        return train(
+            choice.train,
+            corpus.texts("train"),
+            role=role,  # type: ignore[arg-type]
+            max_length=recipe.training.sequence_length,
+            # A hundred sentinels are T5's; a vocabulary of a thousand has better uses.
+            sentinels=100 if (choice.train.vocab_size or 0) >= 16_384 else 32,
+        )
+    place = base
+    if choice.from_ is not None:
+        place = locate_model(choice.from_, choice.revision, "tokenizer.from")
+    assert place is not None
+    options = {"gguf_file": recipe.model.gguf_file} if recipe.model.gguf_file and place is base else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place["path"], trust_remote_code=False, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"tokenizer.from: {place['name']} has no tokenizer we can read: {error}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer

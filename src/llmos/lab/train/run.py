@@ -1,0 +1,255 @@
+"""A run, from the recipe to the finished model."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from llmos.core.errors import LlmosError
+from llmos.lab.data.loader import Corpus, load
+from llmos.lab.events import Reporter
+from llmos.lab.models.build import build_model, count_parameters
+from llmos.lab.objectives.language import unigram_loss
+from llmos.lab.objectives.make import labels_of, make_objective, token_caches
+from llmos.lab.recipes.load import dump_recipe
+from llmos.lab.recipes.resolve import Default, resolve
+from llmos.lab.recipes.schema import PRETRAINING, Recipe
+from llmos.lab.train.adapters import add_adapter
+from llmos.lab.train.callbacks import Course
+from llmos.lab.train.checkpoint import newest_checkpoint
+from llmos.lab.train.device import hardware, pick_device, pick_precision, set_threads
+from llmos.lab.train.errors import TrainingStopped
+from llmos.lab.train.places import cache_folder, find_base, find_tokenizer
+from llmos.lab.train.samples import write_samples
+from llmos.lab.train.trainer import LabTrainer
+
+TUNED_BY_TRL = ("sft", "dpo", "kto", "orpo", "reward")
+
+
+@dataclass
+class Run:
+    """Everything a run is made of before it starts. `start` says from when its time counts."""
+
+    recipe: Recipe
+    defaults: list[Default]
+    corpus: Corpus
+    tokenizer: Any
+    model: Any
+    labels: list[str]
+    output: Path
+    cache: Path
+    base: dict[str, Any] | None = None
+
+
+@dataclass
+class Result:
+    """What came of a run. `metrics` are those of the held-out part, `stopped` why it ended early."""
+
+    output: Path
+    steps: int
+    tokens: int
+    seconds: float
+    parameters: int
+    trained_parameters: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    samples: list[dict[str, str]] = field(default_factory=list)
+    stopped: str = ""
+    revision: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return self.__dict__ | {"output": str(self.output)}
+
+
+def prepare(recipe: Recipe, output: Path, reporter: Reporter, *, root: Path | None = None) -> Run:
+    """Data, tokenizer and model of a recipe as written. Raises the errors of each."""
+    from transformers import set_seed
+
+    _be_quiet()
+    full, defaults = resolve(recipe)
+    set_threads(full.training.threads)
+    cache = cache_folder()
+    reporter.phase("data")
+    corpus = load(full.data, full.objective, cache=cache, base=root)
+    reporter.say(corpus.statistics.sentence())
+    reporter.phase("model")
+    base = find_base(full)
+    tokenizer = find_tokenizer(full, corpus, base)
+    labels = labels_of(full, corpus)
+    set_seed(full.training.seed)
+    model = build_model(full, tokenizer, labels, where=base["path"] if base else None)
+    _fit_length(full, model)
+    return Run(full, defaults, corpus, tokenizer, model, labels, output, cache, base)
+
+
+def _be_quiet() -> None:
+    """No bars and no advice between our own lines."""
+    import datasets  # type: ignore[import-untyped]
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    datasets.disable_progress_bars()
+
+
+def _fit_length(recipe: Recipe, model: Any) -> None:
+    """Rows no longer than the model can take: a base may be shorter than the default, not than asked."""
+    most = getattr(model.config, "max_position_embeddings", None)
+    if not most or recipe.training.sequence_length is None:
+        return
+    if model.config.model_type == "roberta":
+        most -= model.config.pad_token_id + 1
+    if recipe.training.sequence_length > most:
+        if recipe.model.base is None or "sequence_length" in recipe.training.model_fields_set:
+            raise TrainingStopped(
+                f"training.sequence_length: {recipe.training.sequence_length} is longer than the model's "
+                f"{most} positions. Set it to {most} or less.",
+                code="SequenceTooLong",
+            )
+        recipe.training.sequence_length = most
+
+
+def train(
+    recipe: Recipe,
+    output: Path,
+    reporter: Reporter,
+    *,
+    root: Path | None = None,
+    resume: Path | None = None,
+    changed: Callable[[LabTrainer], None] | None = None,
+) -> Result:
+    """Train as the recipe says and leave the model in `output`.
+
+    Goes on from `resume`, or from the newest whole checkpoint in `output` unless the recipe says not
+    to. Raises LlmosError when something is wrong with recipe, data or base; TrainingStopped when the
+    run cannot go on, after writing what was learnt. `changed` may adapt the trainer before it starts.
+    """
+    from llmos.lab.train.finish import finish
+
+    started_at = datetime.now(UTC)
+    output.mkdir(parents=True, exist_ok=True)
+    run = prepare(recipe, output, reporter, root=root)
+    (output / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    reporter.draw_curves(output / "runs")
+    if run.recipe.lora:
+        run.model = add_adapter(run.model, run.recipe)
+    if recipe.objective in TUNED_BY_TRL:
+        from llmos.lab.train.tuning import tune
+
+        result: Result = tune(run, reporter, resume=_resume_from(run, resume))
+    else:
+        result = _train_own(run, reporter, resume=_resume_from(run, resume), changed=changed)
+    reporter.phase("finish")
+    result.samples = write_samples(run.recipe, run.model, run.tokenizer, run.corpus)
+    for sample in result.samples:
+        reporter.say(f"> {sample['prompt']}\n  {sample['text']}")
+    finish(run, result, reporter, started_at=started_at)
+    if result.stopped.startswith("error: "):
+        raise TrainingStopped(result.stopped.removeprefix("error: "))
+    return result
+
+
+def _resume_from(run: Run, resume: Path | None) -> Path | None:
+    if resume is not None:
+        return newest_checkpoint(resume) or resume
+    return newest_checkpoint(run.output) if run.recipe.checkpoints.resume else None
+
+
+def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
+    """Our trainer over the run's objective."""
+    recipe, training = run.recipe, run.recipe.training
+    assert training.batch_tokens is not None
+    assert training.sequence_length is not None
+    objective = make_objective(recipe, run.corpus, run.tokenizer, run.labels, cache=run.cache)
+    rows = max(1, training.batch_tokens // training.sequence_length)
+    if recipe.objective not in PRETRAINING:
+        # A step should see a good part of a small set of examples, not all of it at once.
+        rows = max(1, min(rows, len(objective.train) // 4))
+    trainer = LabTrainer(
+        run.model,
+        objective,
+        recipe,
+        folder=run.output,
+        reporter=reporter,
+        rows_per_step=rows,
+        precision=pick_precision(training.precision, pick_device()),
+    )
+    course = Course(recipe, trainer.clock, reporter, tokens=lambda: trainer)
+    trainer.add_callback(course)
+    return trainer, course
+
+
+def _train_own(
+    run: Run,
+    reporter: Reporter,
+    *,
+    resume: Path | None,
+    changed: Callable[[LabTrainer], None] | None,
+) -> Result:
+    trainer, course = make_trainer(run, reporter)
+    total, trained = count_parameters(run.model)
+    reporter.say(
+        f"{total:,} parameters; {len(trainer.objective.train):,} rows; {trainer.clock.max_steps:,} steps"
+    )
+    reporter.phase("train")
+    if changed:
+        changed(trainer)
+    if resume:
+        reporter.say(f"Going on from {resume.name}.")
+    start = time.monotonic()
+    stopped = ""
+    trainer.clock.restart(0.0)
+    try:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        stopped = course.why_stopped
+    except TrainingStopped as error:
+        # The weights are those of the last good step: worth keeping, and worth saying why.
+        reporter.say(error.message)
+        stopped = f"error: {error.message}"
+        _keep_last(trainer)
+    if trainer.average and not stopped.startswith("error"):
+        trainer.average.put_into(run.model)
+    metrics = trainer.evaluate() if len(trainer.objective.held_out) else {}
+    metrics = {name.removeprefix("eval_"): value for name, value in metrics.items()}
+    metrics |= _unigram(run)
+    return Result(
+        output=run.output,
+        steps=trainer.state.global_step,
+        tokens=trainer.tokens_seen,
+        seconds=round(time.monotonic() - start, 3),
+        parameters=total,
+        trained_parameters=trained,
+        metrics=metrics,
+        stopped=stopped,
+    )
+
+
+def _keep_last(trainer: LabTrainer) -> None:
+    if trainer.state.global_step:
+        trainer._save_checkpoint(trainer.model, None)
+
+
+def _unigram(run: Run) -> dict[str, float]:
+    """For comparison: the loss of a model that knows only how frequent tokens are."""
+    if run.recipe.objective not in PRETRAINING:
+        return {}
+    train, held_out = token_caches(run.recipe, run.corpus, run.tokenizer, run.cache)
+    return {"unigram_loss": unigram_loss(train, held_out)} if held_out else {}
+
+
+def write_json(path: Path, value: Any) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def machine(started_at: datetime) -> dict[str, Any]:
+    return hardware() | {"started_at": started_at.isoformat(), "finished_at": datetime.now(UTC).isoformat()}
+
+
+__all__ = ["LlmosError", "Result", "Run", "make_trainer", "prepare", "train"]

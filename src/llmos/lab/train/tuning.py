@@ -1,0 +1,234 @@
+"""Dialogues and preferences, through TRL: sft, dpo, kto, orpo, reward.
+
+TRL's trainers keep their losses and collators; ours are optimiser, schedule, course, checkpoints, and what
+happens when the loss is not a number or memory ends.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback
+
+from llmos.core.errors import Unprocessable
+from llmos.lab.events import Reporter
+from llmos.lab.models.build import count_parameters
+from llmos.lab.recipes.schema import Recipe
+from llmos.lab.tokenizers.specials import CHAT_TEMPLATE
+from llmos.lab.train.callbacks import Course
+from llmos.lab.train.checkpoint import WholeCheckpoints, newest_checkpoint
+from llmos.lab.train.device import pick_device, pick_precision
+from llmos.lab.train.errors import NotANumber, OutOfMemory, TrainingStopped
+from llmos.lab.train.optim import make_optimizer
+from llmos.lab.train.schedule import ShareScheduler
+from llmos.lab.train.steps import free_memory, is_memory
+from llmos.lab.train.trainer import Clock, steps_of
+
+
+class Guarded(WholeCheckpoints):
+    """Laid over a trainer of TRL: stops before a loss that is not a number can spoil the weights."""
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(*args, **kwargs)  # type: ignore[misc]
+        if not bool(torch.isfinite(loss)):
+            step = self.state.global_step
+            self.model.zero_grad(set_to_none=True)
+            raise NotANumber(
+                f"The loss is not a number at step {step + 1}. The weights are those of step {step}. "
+                "Lower optimiser.learning_rate or train in fp32."
+            )
+        return loss
+
+
+def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
+    """Run the recipe's objective with TRL; the tuned model is `run.model`. Raises TrainingStopped."""
+    from llmos.lab.train.run import Result
+
+    recipe: Recipe = run.recipe
+    _prepare_tokenizer(recipe, run.tokenizer)
+    micro = recipe.training.micro_batch or 1
+    total, trained = count_parameters(run.model)
+    start, stopped = time.monotonic(), ""
+    reporter.say(f"{total:,} parameters, {trained:,} of them trained; {len(run.corpus):,} examples")
+    reporter.phase("train")
+    while True:
+        trainer, course = make_tuner(run, reporter, micro)
+        try:
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            stopped = course.why_stopped
+            break
+        except TrainingStopped as error:
+            stopped = f"error: {error.message}"
+            reporter.say(error.message)
+            break
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_memory(error):
+                raise
+            micro = _halve(micro, reporter, error)
+        del trainer
+        gc.collect()
+        free_memory()
+        resume = newest_checkpoint(run.output) or resume
+    metrics = _evaluate(trainer, reporter)
+    return Result(
+        output=run.output,
+        steps=trainer.state.global_step,
+        tokens=int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0),
+        seconds=round(time.monotonic() - start, 3),
+        parameters=total,
+        trained_parameters=trained,
+        metrics=metrics,
+        stopped=stopped,
+    )
+
+
+def _halve(micro: int, reporter: Reporter, error: BaseException) -> int:
+    if micro <= 2:
+        raise OutOfMemory(
+            "There is not enough memory for two rows at a time. Shorten training.sequence_length, use lora, "
+            "or set training.gradient_checkpointing."
+        ) from error
+    reporter.say(f"Memory ended: {micro // 2} rows at a time from now on; a step still takes all its rows.")
+    return micro // 2
+
+
+def _evaluate(trainer: Any, reporter: Reporter) -> dict[str, float]:
+    if trainer.eval_dataset is None:
+        return {}
+    figures = trainer.evaluate()
+    dropped = ("runtime", "per_second", "epoch", "num_tokens")
+    return {
+        name.removeprefix("eval_"): float(value)
+        for name, value in figures.items()
+        if name.startswith("eval_") and not name.endswith(dropped) and isinstance(value, int | float)
+    }
+
+
+def _prepare_tokenizer(recipe: Recipe, tokenizer: Any) -> None:
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = CHAT_TEMPLATE
+    length = recipe.training.sequence_length
+    if length:
+        tokenizer.model_max_length = max(length, 8)
+
+
+def make_tuner(run: Any, reporter: Reporter, micro: int) -> tuple[Any, Course]:
+    """TRL's trainer for the objective, with our course laid over it."""
+    recipe: Recipe = run.recipe
+    training = recipe.training
+    train, held_out = (_examples(run, part) for part in ("train", "validation"))
+    assert training.batch_tokens is not None
+    assert training.sequence_length is not None
+    rows = max(2, min(training.batch_tokens // training.sequence_length, len(train) // 4))
+    micro = min(micro, rows)
+    rows -= rows % micro
+    clock = Clock(steps_of(recipe, len(train), rows), training.max_minutes)
+    course = Course(recipe, clock, reporter)
+    kind, config = _kinds(recipe.objective)
+    fields = _fields(recipe, run.output, clock.max_steps, micro, rows // micro) | _own_fields(recipe, run)
+    optimizer = make_optimizer(run.model, recipe.optimiser)
+    scheduler = ShareScheduler(optimizer, recipe.schedule, clock.done)
+    more: dict[str, Any] = {}
+    if recipe.objective in ("dpo", "kto") and not recipe.lora:
+        more["ref_model"] = copy.deepcopy(run.model)
+    guarded = type(f"Guarded{kind.__name__}", (Guarded, kind), {})
+    with warnings.catch_warnings():
+        # TRL still sets options by names that transformers will drop.
+        warnings.simplefilter("ignore", FutureWarning)
+        trainer = guarded(
+            model=run.model,
+            args=config(**fields),
+            train_dataset=train,
+            eval_dataset=held_out if len(held_out) else None,
+            processing_class=run.tokenizer,
+            callbacks=[course],
+            optimizers=(optimizer, scheduler),
+            **more,
+        )
+    trainer.remove_callback(PrinterCallback)
+    trainer.reporter, trainer.clock = reporter, clock
+    return trainer, course
+
+
+def _kinds(objective: str) -> tuple[Any, Any]:
+    import trl
+
+    if objective == "orpo":
+        from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+        return ORPOTrainer, ORPOConfig
+    name = {"sft": "SFT", "dpo": "DPO", "kto": "KTO", "reward": "Reward"}[objective]
+    return getattr(trl, f"{name}Trainer"), getattr(trl, f"{name}Config")
+
+
+def _fields(recipe: Recipe, folder: Path, steps: int, micro: int, accumulated: int) -> dict[str, Any]:
+    training = recipe.training
+    precision = pick_precision(training.precision, pick_device())
+    return {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": micro,
+        "per_device_eval_batch_size": micro,
+        "gradient_accumulation_steps": accumulated,
+        "max_grad_norm": recipe.optimiser.clip,
+        "learning_rate": recipe.optimiser.learning_rate,
+        "logging_steps": max(1, min(10, steps // 100)),
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "save_total_limit": recipe.checkpoints.keep,
+        "report_to": [],
+        "disable_tqdm": True,
+        "seed": training.seed,
+        "data_seed": training.seed,
+        "use_cpu": pick_device() == "cpu",
+        "bf16": precision == "bf16",
+        "fp16": precision == "fp16",
+        "gradient_checkpointing": training.gradient_checkpointing,
+        "max_length": training.sequence_length,
+    }
+
+
+def _own_fields(recipe: Recipe, run: Any) -> dict[str, Any]:
+    if recipe.objective in ("dpo", "kto", "orpo"):
+        return {"beta": recipe.training.beta}
+    if recipe.objective == "sft":
+        learns_turns = _has_turns(run) and "generation" in run.tokenizer.chat_template
+        return {"assistant_only_loss": True} if learns_turns else {}
+    return {}
+
+
+def _has_turns(run: Any) -> bool:
+    return "messages" in next(run.corpus.examples("train"))
+
+
+def _examples(run: Any, part: str) -> Any:
+    """The examples as a data set of `datasets`.
+
+    Where the chat template does not mark what the assistant says, a dialogue becomes prompt and last
+    answer: what is learnt is an answer either way.
+    """
+    from datasets import Dataset  # type: ignore[import-untyped]
+
+    rows = list(run.corpus.examples(part))
+    is_unmarked = "generation" not in (run.tokenizer.chat_template or "")
+    if run.recipe.objective == "sft" and rows and "messages" in rows[0] and is_unmarked:
+        rows = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
+    if run.recipe.objective == "kto":
+        rows = [row | {"label": _verdict(row["label"])} for row in rows]
+    return Dataset.from_list(rows)
+
+
+def _verdict(label: Any) -> bool:
+    if isinstance(label, str):
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if label.strip().lower() not in words:
+            raise Unprocessable(f'A label of kto is true or false, not "{label}".')
+        return words[label.strip().lower()]
+    return bool(label)
