@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 # A hub that restarts is back within a minute or two; one that is moved within ten.
 RETRY_FOR_S = 600.0
-_FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 _AGAIN = {408, 412, 429, 500, 502, 503, 504}
 
@@ -61,12 +60,18 @@ class Hub:
     """One hub as one person. Nothing is asked before the first call."""
 
     def __init__(
-        self, endpoint: str | None = None, token: str | None = None, *, retry_for_s: float = RETRY_FOR_S
+        self,
+        endpoint: str | None = None,
+        token: str | None = None,
+        *,
+        retry_for_s: float = RETRY_FOR_S,
+        first_wait_s: float = 1.0,
     ) -> None:
+        """Refused connections and answers like 503 are repeated for `retry_for_s`, the pauses growing."""
         from huggingface_hub import HfApi
 
         self.api = HfApi(endpoint=endpoint, token=token)
-        self.retry_for_s = retry_for_s
+        self.retry_for_s, self.first_wait_s = retry_for_s, first_wait_s
 
     def access_repo(self, name: str, repo_type: str = "model", revision: str | None = None) -> RepoState:
         """The files and card of a repository, its revision pinned to a commit.
@@ -140,7 +145,7 @@ class Hub:
     def _patiently(self, what: str, call: Callable[[], T]) -> T:
         """`call()`, repeated with growing pauses while the hub is away, for at most `retry_for_s`."""
         until = time.monotonic() + self.retry_for_s
-        wait_s = _FIRST_WAIT_S
+        wait_s = self.first_wait_s
         while True:
             try:
                 return call()
