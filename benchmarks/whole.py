@@ -21,6 +21,7 @@ from kit.server import free_port
 def _installed() -> dict[str, str]:
     """The environment of an installed program, whose bytecode was compiled by `make setup`."""
     compileall.compile_dir(str(Path(llmos.__file__).parent), quiet=2)
+    subprocess.run([sys.executable, "-m", "llmos.app.compile_templates"], check=True)
     return dict(os.environ)
 
 

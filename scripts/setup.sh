@@ -75,6 +75,7 @@ setup_hub() {
         || .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
     # Some environments forbid writing bytecode at run time; without it every start compiles anew.
     .venv/bin/python -m compileall -q src/llmos || true
+    env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m llmos.app.compile_templates || true
     stamp hub requirements/hub.lock pyproject.toml
 }
 

@@ -21,6 +21,12 @@ TOKEN_CLASSES = frozenset(name for name in STANDARD_TYPES.values() if name)
 
 _FORMATTER: HtmlFormatter[str] = HtmlFormatter(nowrap=True)
 _ALIASES = {"jsonc": "json", "shell": "bash", "console": "console", "text": "", "plain": ""}
+# The common ones by name: asking for a file's lexer compiles a thousand patterns the first time.
+_LANGUAGES = {
+    "bash": "bash", "c": "c", "cpp": "cpp", "css": "css", "go": "go", "h": "c", "ini": "ini", "java": "java",
+    "json": "json", "jsonl": "json", "py": "python", "rs": "rust", "sh": "bash", "toml": "toml",
+    "tsv": "", "txt": "", "yaml": "yaml", "yml": "yaml",
+}  # fmt: skip
 # Lines must come out one to one: nothing stripped, nothing added.
 _OPTIONS = {"stripnl": False, "stripall": False, "ensurenl": False}
 
@@ -73,6 +79,9 @@ def _highlight(text: str, lexer: Lexer) -> str:
 
 @lru_cache(maxsize=256)
 def _get_lexer_for_filename(filename: str) -> Lexer | None:
+    known = _LANGUAGES.get(filename.rpartition(".")[2].lower())
+    if known is not None:
+        return _get_lexer_by_name(known)
     try:
         return get_lexer_for_filename(filename.rsplit("/", 1)[-1], **_OPTIONS)
     except ClassNotFound:

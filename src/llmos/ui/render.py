@@ -23,6 +23,7 @@ from llmos.infra.i18n import LOCALES, Locale, localize, translator
 from llmos.ui import charts
 from llmos.ui.filters import LANGUAGE_TAGS, LocaleFilters, icon_markup
 from llmos.ui.static_files import asset, manifest
+from llmos.ui.template_cache import compiled_templates
 
 Theme = Literal["auto", "light", "dark"]
 ICON_SPRITE = "vendor/lucide/icons.svg"
@@ -163,6 +164,7 @@ def environment(locale: Locale) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=compiled_templates,
     )
     env.policies["ext.i18n.trimmed"] = True
     catalog = translator(locale)
