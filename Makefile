@@ -6,7 +6,7 @@ export LLMOS_EXTRAS ?= all
 # In the house's own test runs every warning is an error and nothing waits for a terminal.
 TEST_FLAGS ?=
 
-.PHONY: help setup setup-lab setup-dev up test test-slow lint types imports unit browser pg clients bench fmt docs clean
+.PHONY: help setup setup-lab setup-dev up test test-postgres test-slow lint types imports unit browser pg clients bench fmt docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,11 @@ up: setup  ## set up, start everything, print the address
 
 test: setup-dev  ## lint, types, import contracts, and all tests but the slow ones
 	@scripts/test.sh $(TEST_FLAGS)
+
+test-postgres: setup-dev  ## the rest of the suite on PostgreSQL (make test runs most of it there)
+	@scripts/with-postgres.sh .venv/bin/pytest -q -n 2 --dist loadfile -m "not slow and not clients" \
+	    tests/app tests/cli tests/faults tests/infra/db tests/infra/search tests/s3 tests/xet_contract $(TEST_FLAGS)
+	@scripts/with-postgres.sh .venv/bin/pytest -q -m slow tests/stress/test_crash.py tests/xet_contract/test_crash.py
 
 lint: setup-dev
 	@.venv/bin/ruff check src tests benchmarks scripts && .venv/bin/ruff format --check src tests benchmarks scripts

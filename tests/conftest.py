@@ -24,6 +24,12 @@ def _databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 
 
 @pytest.fixture
+def database(tmp_path: Path, _databases: Databases) -> dict[str, str]:
+    """A fresh database for an instance at `tmp_path / "home"`; the settings that name it."""
+    return _databases.fill(tmp_path / "home")
+
+
+@pytest.fixture
 def rt(tmp_path: Path, _databases: Databases) -> Iterator[Runtime]:
     """A runtime over an empty folder, schema created."""
     extra = _databases.fill(tmp_path / "home")

@@ -16,6 +16,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from kit.databases import Databases
 from kit.people import add_people
 from kit.server import LiveServer, free_port, live_server
 from llmos.app.schema import ensure_schema
@@ -101,15 +102,20 @@ def instance_on(s3: S3, home: Path, prefix: str, **extra: str) -> Iterator[LiveS
 
 
 @pytest.fixture(scope="session")
-def s3_instance(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    with instance_on(s3, tmp_path_factory.mktemp("on-s3") / "home", "plain") as server:
+def s3_instance(
+    s3: S3, tmp_path_factory: pytest.TempPathFactory, _databases: Databases
+) -> Iterator[LiveServer]:
+    home = tmp_path_factory.mktemp("on-s3") / "home"
+    with instance_on(s3, home, "plain", **_databases.fill(home)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def presigning(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def presigning(
+    s3: S3, tmp_path_factory: pytest.TempPathFactory, _databases: Databases
+) -> Iterator[LiveServer]:
     """An instance that sends clients to the bucket for downloads."""
     home = tmp_path_factory.mktemp("presigning") / "home"
     parts = {"lfs_multipart_above_bytes": "6000000", "lfs_part_bytes": str(5 * 1024 * 1024)}
-    with instance_on(s3, home, "signed", storage_presign="true", **parts) as server:
+    with instance_on(s3, home, "signed", storage_presign="true", **parts, **_databases.fill(home)) as server:
         yield server

@@ -189,8 +189,9 @@ def test_garbage_is_collected_from_the_bucket(s3: S3, s3_instance: LiveServer, t
     _, other = round_trip(s3_instance, tmp_path, kept, HF_HUB_DISABLE_XET="1")
     keys = [f"plain/{object_key(item['sha256'])}" for item in (result, other)]
     assert set(keys) <= set(s3.keys("plain/lfs"))
-    names = ("STORAGE_URL", "STORAGE_ENDPOINT", "STORAGE_ACCESS_KEY", "STORAGE_SECRET_KEY")
-    settings = {name.lower(): s3_instance.env[f"LLMOS_{name}"] for name in names}
+    names = ("STORAGE_URL", "STORAGE_ENDPOINT", "STORAGE_ACCESS_KEY", "STORAGE_SECRET_KEY", "DATABASE_URL")
+    given = s3_instance.env
+    settings = {name.lower(): given[f"LLMOS_{name}"] for name in names if f"LLMOS_{name}" in given}
     rt = open_runtime(Settings(home=s3_instance.home, **settings))
     with rt.database.writing() as db:
         from sqlalchemy import select

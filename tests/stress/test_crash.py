@@ -20,7 +20,6 @@ import pytest
 from kit.people import add_people
 from kit.programs import client_env
 from kit.server import LiveServer, live_server
-from llmos.app.schema import ensure_schema
 from llmos.features.repos.push import reconcile
 from llmos.features.repos.repair import find_problems
 from llmos.infra.runtime import open_runtime
@@ -147,17 +146,16 @@ def kill_hard(process: subprocess.Popen[bytes]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_a_hundred_writes_survive_sudden_death(tmp_path: Path) -> None:
+def test_a_hundred_writes_survive_sudden_death(tmp_path: Path, database: dict[str, str]) -> None:
     home = tmp_path / "home"
-    runtime = open_runtime(Settings(home=home))
-    ensure_schema(runtime)
+    runtime = open_runtime(Settings(home=home, **database))
     tokens = add_people(runtime)
     dice = random.Random(20)
     told = Told()
     clone = tmp_path / "clone"
     clone.mkdir()
     for turn in range(ROUNDS):
-        with live_server(home) as server:
+        with live_server(home, **database) as server:
             server.tokens.update(tokens)
             if turn == 0:
                 body = {"name": "crash"}
@@ -170,7 +168,7 @@ def test_a_hundred_writes_survive_sudden_death(tmp_path: Path) -> None:
             kill_hard(server.process)
             writer.thread.join()
     reconcile(runtime)  # the worker's first act after a restart
-    with live_server(home) as server:
+    with live_server(home, **database) as server:
         server.tokens.update(tokens)
         with httpx.Client(base_url=server.url, headers=auth(server), timeout=30) as http:
             check_commits(http, told)

@@ -14,7 +14,6 @@ from sqlalchemy import select
 from kit.people import add_people
 from kit.programs import client_env, run
 from kit.server import LiveServer, live_server
-from llmos.app.schema import ensure_schema
 from llmos.features.storage.xet.models import XetFile, XetXorb
 from llmos.features.storage.xet.scrub import scrub
 from llmos.features.storage.xet.tables import unpack_terms, xorbs_of
@@ -34,9 +33,9 @@ def kill_tree(server: LiveServer) -> None:
     server.process.wait()
 
 
-def check_store(home: Path) -> None:
+def check_store(home: Path, **extra: str) -> None:
     """Every row has its whole object, every file all its xorbs."""
-    rt = open_runtime(Settings(home=home))
+    rt = open_runtime(Settings(home=home, **extra))
     try:
         with rt.database.reading() as db:
             stored = set(db.scalars(select(XetXorb.xorb_hash)))
@@ -51,17 +50,16 @@ def check_store(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_kill_during_uploads(tmp_path: Path) -> None:
+def test_kill_during_uploads(tmp_path: Path, database: dict[str, str]) -> None:
     home = tmp_path / "home"
-    rt = open_runtime(Settings(home=home))
-    ensure_schema(rt)
+    rt = open_runtime(Settings(home=home, **database))
     tokens = add_people(rt)
     rt.close()
     path = tmp_path / "model.bin"
     path.write_bytes(sample("noise", 100 * MIB))
     upload = ["hf", "upload", "ada/tiny-llm", str(path), "model.bin"]
     for round_number in range(5):
-        with live_server(home) as server:
+        with live_server(home, **database) as server:
             server.tokens.update(tokens)
             folder = tmp_path / f"client-{round_number}"
             folder.mkdir()
@@ -75,10 +73,10 @@ def test_kill_during_uploads(tmp_path: Path) -> None:
             kill_tree(server)
             client.kill()
             client.wait()
-        check_store(home)
+        check_store(home, **database)
         if not grown:
             break
-    with live_server(home) as server:
+    with live_server(home, **database) as server:
         server.tokens.update(tokens)
         folder = tmp_path / "last"
         folder.mkdir()
@@ -86,7 +84,7 @@ def test_kill_during_uploads(tmp_path: Path) -> None:
         run(upload, env)
         found = run(["hf", "download", "ada/tiny-llm", "model.bin", "--quiet"], env).stdout.strip()
         assert Path(found.removeprefix("path=")).read_bytes() == path.read_bytes()
-    check_store(home)
+    check_store(home, **database)
 
 
 def wait_for_bytes(home: Path, size_bytes: int) -> bool:
