@@ -174,9 +174,13 @@ def test_lists_labels_and_pages(ada: HfApi, grace: HfApi, run: Run) -> None:
     ids = [run(labels={"batch": "pages", "number": str(number)}).id for number in range(3)]
     found = [job.id for job in ada.list_jobs(namespace="ada", labels={"batch": "pages"})]
     assert found == ids[::-1]
-    assert [job.id for job in ada.list_jobs(namespace="ada", labels={"batch": "pages", "number": "1"})] == [ids[1]]
+    assert [job.id for job in ada.list_jobs(namespace="ada", labels={"batch": "pages", "number": "1"})] == [
+        ids[1]
+    ]
     ada.cancel_job(job_id=ids[0])
-    assert [job.id for job in ada.list_jobs(namespace="ada", status="CANCELED", labels={"batch": "pages"})] == [ids[0]]
+    assert [
+        job.id for job in ada.list_jobs(namespace="ada", status="CANCELED", labels={"batch": "pages"})
+    ] == [ids[0]]
     renamed = ada.update_job_labels(job_id=ids[1], labels={"batch": "other"})
     assert renamed.labels == {"batch": "other"}
     url = f"{ada.endpoint}/api/jobs/ada?limit=1&label=batch=pages"
@@ -279,7 +283,8 @@ def test_a_uv_script_of_ones_own(
     monkeypatch.delenv("HF_HUB_DISABLE_XET")
     script = tmp_path / "hello.py"
     script.write_text("print('hello')\n")
-    job = ada.run_uv_job(str(script), script_args=["--x"], dependencies=["numpy"])
+    with pytest.warns(UserWarning, match="experimental"):
+        job = ada.run_uv_job(str(script), script_args=["--x"], dependencies=["numpy"])
     spec = runner.claim(job.id)
     assert spec["command"] == ["uv", "run", "--with", "numpy", "/data/hello.py", "--x"]
     volume = spec["inputs"][0]
@@ -368,7 +373,7 @@ def test_the_command_line(server: LiveServer, ada: HfApi, runner: PlainRunner, t
     assert "said by the job" in output
     assert running.returncode == 0, output
     for words in (
-        ("jobs", "ps", "-a"),
+        ("jobs", "ps", "-a", "--no-truncate"),
         ("jobs", "inspect", claimed),
         ("jobs", "logs", claimed),
         ("jobs", "scheduled", "ps"),

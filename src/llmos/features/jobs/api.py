@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 from starlette.responses import Response
 
 from llmos.core.errors import Unprocessable
@@ -133,7 +133,7 @@ async def _told(
     lease = request.headers.get(LEASE_HEADER, "")
 
     def work(db: Session) -> T:
-        runner = db.get(Runner, asked.id)
+        runner = db.get(Runner, asked.id, options=[lazyload("*")])
         assert runner is not None
         return take(db, runner, lease, message)
 

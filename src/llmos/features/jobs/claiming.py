@@ -7,10 +7,12 @@ PostgreSQL several take at once (`SKIP LOCKED`); on SQLite one writer follows th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 
 from llmos.core import clock
 from llmos.core.ids import new_access_token, new_secret
@@ -28,28 +30,38 @@ from llmos.infra.security.secrets import hash_secret
 from llmos.wire.jobs import Claim, JobInput, JobOutput, JobSpec, Lease, Resources, ResumePoint
 from llmos.wire.runners import RunnerHello
 
-_LOOK_AT = 50
-_LOOKS = 4
+# How many jobs are looked at in turn for one that suits.
+_LOOKS = (8, 50, 200)
 _CONTAINERS = {"podman", "docker"}
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 # How long the job's token outlives the time the job may take: publishing comes last.
 _TOKEN_GRACE = timedelta(hours=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What decides whether a runner suits a job, without the rest of its row."""
+
+    id: int
+    spec: dict[str, Any]
+    quorum: int
+
+
 def find_candidates(db: Session, rt: Runtime, runner: Runner, hello: RunnerHello) -> list[int]:
     """Ids of jobs this runner could take now, best first; empty when there is nothing for it."""
     if runner.is_draining or runner.revoked_at is not None:
         return []
-    found: list[int] = []
-    for look in range(_LOOKS):
-        rows = db.scalars(_waiting(rt, runner, hello).offset(look * _LOOK_AT).limit(_LOOK_AT)).all()
-        found += [job.id for job in rows if _suits(db, runner, hello, job)]
-        if found or len(rows) < _LOOK_AT:
-            break
-    return found
+    offset = 0
+    for limit in _LOOKS:
+        rows = db.execute(_waiting(rt, runner, hello).offset(offset).limit(limit)).all()
+        found = [row.id for row in rows if _suits(db, runner, hello, _Waiting(*row))]
+        if found or len(rows) < limit:
+            return found
+        offset += limit
+    return []
 
 
-def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[Job]:
+def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[int, dict[str, Any], int]:
     """Highest priority, then the owner with the fewest jobs running, then who waited longest for a turn."""
     running = (
         select(Job.namespace_id, func.count().label("count"))
@@ -59,7 +71,7 @@ def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[Job]:
     )
     count = func.coalesce(running.c.count, 0)
     statement = (
-        select(Job)
+        select(Job.id, Job.spec, Job.quorum)
         .outerjoin(running, running.c.namespace_id == Job.namespace_id)
         .outerjoin(JobTurn, JobTurn.namespace_id == Job.namespace_id)
         .where(Job.state == "queued", Job.available_at <= clock.now(), *_fits(runner, hello))
@@ -85,7 +97,7 @@ def _fits(runner: Runner, hello: RunnerHello) -> Iterator[ColumnElement[bool]]:
         yield Job.namespace_id == runner.namespace_id
 
 
-def _suits(db: Session, runner: Runner, hello: RunnerHello, job: Job) -> bool:
+def _suits(db: Session, runner: Runner, hello: RunnerHello, job: _Waiting) -> bool:
     """What SQL cannot tell: labels, the repository of the scope, who has voted already."""
     wanted = job.spec.get("runs_on") or {}
     if any(hello.labels.get(key) != value for key, value in wanted.items()):
@@ -103,18 +115,18 @@ def _suits(db: Session, runner: Runner, hello: RunnerHello, job: Job) -> bool:
     return runner.is_trusted or is_all_public(db, [*_inputs(job), *_outputs(job)])
 
 
-def _writes_to(job: Job, runner: Runner) -> bool:
+def _writes_to(job: _Waiting, runner: Runner) -> bool:
     if runner.repo is None:
         return False
     key = runner.repo.key
     return any(f"{output.type}:{output.repo}".lower() == key for output in _outputs(job))
 
 
-def _inputs(job: Job) -> list[JobInput]:
+def _inputs(job: Job | _Waiting) -> list[JobInput]:
     return [JobInput.model_validate(item) for item in job.spec.get("inputs", ())]
 
 
-def _outputs(job: Job) -> list[JobOutput]:
+def _outputs(job: Job | _Waiting) -> list[JobOutput]:
     return [JobOutput.model_validate(item) for item in job.spec.get("outputs", ())]
 
 
@@ -122,14 +134,17 @@ def claim_job(
     db: Session, rt: Runtime, runner_id: int, hello: RunnerHello, candidates: list[int], hub_url: str
 ) -> Claim | None:
     """Take the first candidate that is still there; None when others were faster."""
-    runner = db.get(Runner, runner_id)
+    runner = db.get(Runner, runner_id, options=[lazyload(Runner.owner), lazyload(Runner.namespace)])
     if runner is None or runner.revoked_at is not None or runner.is_draining:
         return None
     for job_id in candidates:
         # Only the job's own row: joined ones cannot be locked beside an outer join.
-        statement = select(Job).where(Job.id == job_id).with_for_update(skip_locked=True, of=Job)
-        job = db.scalars(statement.execution_options(populate_existing=True)).unique().first()
-        if job is not None and job.state == "queued" and _suits(db, runner, hello, job):
+        statement = select(Job).where(Job.id == job_id).options(lazyload("*"))
+        statement = statement.with_for_update(skip_locked=True)
+        job = db.scalars(statement.execution_options(populate_existing=True)).first()
+        if job is None or job.state != "queued":
+            continue
+        if _suits(db, runner, hello, _Waiting(job.id, job.spec, job.quorum)):
             return _take(db, rt, runner, job, hub_url)
     return None
 
@@ -177,8 +192,8 @@ def _issue_token(db: Session, runner: Runner, job: Job, now: datetime) -> tuple[
     for output in _outputs(job):
         verbs = {"repo.read", "repo.write" if runner.is_trusted else "discussion.write"}
         scopes.setdefault(f"{output.type}:{output.repo}".lower(), set()).update(verbs)
-    user = db.get(User, job.creator_id)
-    if not scopes or user is None:
+    user = db.get(User, job.creator_id) if scopes else None
+    if user is None:
         return "", None
     secret = new_access_token()
     row = add_token(

@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 
 from llmos.core import clock
 from llmos.core.errors import NotFound
@@ -21,9 +21,9 @@ log = logging.getLogger("llmos.jobs")
 
 def lock_job(db: Session, job_id: int) -> Job:
     """The job's row, fresh, and ours until the transaction ends."""
-    # `of`: rows that are joined from the outside cannot be locked.
-    statement = select(Job).where(Job.id == job_id).with_for_update(of=Job)
-    return db.scalars(statement.execution_options(populate_existing=True)).unique().one()
+    # Alone: rows that are joined from the outside cannot be locked, and most callers need none.
+    statement = select(Job).where(Job.id == job_id).options(lazyload("*")).with_for_update()
+    return db.scalars(statement.execution_options(populate_existing=True)).one()
 
 
 def hold(db: Session, runner: Runner, object_id: str, lease_token: str) -> tuple[Job, JobAttempt]:

@@ -137,7 +137,7 @@ class Job(Base):
     results: Mapped[list[Any]] = mapped_column(default=list)
 
     namespace: Mapped[Namespace] = relationship(lazy="joined")
-    creator: Mapped[User] = relationship(lazy="joined")
+    creator: Mapped[User] = relationship()
 
     @property
     def is_over(self) -> bool:

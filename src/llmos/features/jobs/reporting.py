@@ -223,6 +223,17 @@ def _checked_results(job: Job, proposal: StateProposal) -> list[dict[str, str]]:
 
 def _count_result(db: Session, job: Job, attempt: JobAttempt) -> None:
     """Done, unless the job wants several machines to agree and they have not yet."""
+    verdict = True if job.quorum <= 1 else _verdict(db, job)
+    if verdict:
+        job.results = attempt.results
+        end_job(db, job, "succeeded", reason="", exit_code=attempt.exit_code)
+    elif verdict is None:
+        requeue(db, job, attempt, "succeeded", "Another machine has to come to the same result.")
+    else:
+        end_job(db, job, "failed", reason=lazy("The machines that ran it came to different results."))
+
+
+def _verdict(db: Session, job: Job) -> bool | None:
     db.flush()
     attempts = db.scalars(
         select(JobAttempt)
@@ -233,11 +244,4 @@ def _count_result(db: Session, job: Job, attempt: JobAttempt) -> None:
         Result(one.runner_owner_id, one.is_trusted, tuple(item["digest"] for item in one.results))
         for one in attempts
     ]
-    verdict = agreed(results, job.quorum)
-    if verdict:
-        job.results = attempt.results
-        end_job(db, job, "succeeded", reason="", exit_code=attempt.exit_code)
-    elif verdict is None:
-        requeue(db, job, attempt, "succeeded", "Another machine has to come to the same result.")
-    else:
-        end_job(db, job, "failed", reason=lazy("The machines that ran it came to different results."))
+    return agreed(results, job.quorum)

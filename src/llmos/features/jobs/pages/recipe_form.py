@@ -208,7 +208,7 @@ def _put(recipe: dict[str, Any], path: str, value: Any) -> None:
     """Set `data.sources.0.dataset`, making the objects and the one-item lists on the way."""
     *names, last = path.split(".")
     place: Any = recipe
-    for name, following in zip(names, [*names[1:], last], strict=True):
+    for name, following in zip(names, path.split(".")[1:], strict=True):
         if name == "0":
             place = place[0]
             continue

@@ -1,0 +1,183 @@
+"""The pages: start, watch and stop jobs, register runners; what is private stays so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from features.jobs.conftest import FakeRunner, Hub, log
+from kit.browser import Browser
+from llmos.features.accounts.models import User
+from llmos.features.jobs.pages.recipe_form import collect_recipe, recipe_groups
+from llmos.features.jobs.recipes import read_recipe, recipe_schema
+from llmos.infra.runtime import Runtime
+from llmos.infra.web.forms import Form
+
+
+@pytest.fixture
+def hub(rt: Runtime, app_client: TestClient, people: dict[str, User]) -> Hub:
+    return Hub(rt, app_client, {})
+
+
+@pytest.fixture
+def grace(people: dict[str, User], open_browser: Callable[[], Browser]) -> Browser:
+    found = open_browser()
+    found.sign_in("grace")
+    return found
+
+
+def _start(browser: Browser, **fields: object) -> str:
+    values = {"kind": "command", "command": "python -c 'print(1)'", "image": "python:3.12"} | fields
+    answer = browser.post("/jobs/ada/-/new", "/jobs/ada/-/new", **values)
+    assert answer.status_code == 303, re.findall(r"alert-text[^>]*>([^<]*)", answer.text)
+    return answer.headers["location"]
+
+
+def test_a_command_from_the_form_to_its_log(hub: Hub, ada: Browser, grace: Browser) -> None:
+    href = _start(ada, environment="A=b", secrets="KEY=s3cret-value", minutes="5", network="on")
+    page = ada.get(href).text
+    assert "print(1)" in page
+    assert "KEY" in page
+    assert "s3cret-value" not in page
+    assert "No runner that works for its owner is online." in page
+    job_id = href.rpartition("/")[2]
+    runner = hub.runner()
+    spec = runner.claim()
+    assert spec is not None
+    assert (spec["secrets"], spec["network"], spec["timeout_s"]) == ({"KEY": "s3cret-value"}, True, 300)
+    curve = [{"kind": "metric", "name": "train/loss", "step": step, "value": 4 - step} for step in range(3)]
+    runner.events(job_id, 0, *log("<b>said</b>"), *curve)
+    runner.state(job_id, "running")
+    page = ada.get(href).text
+    assert "&lt;b&gt;said&lt;/b&gt;" in page
+    assert "train/loss" in page
+    assert ada.get(href + "/live").text.count("<html") == 0
+    assert ada.get(href + "/log").text == "<b>said</b>\n"
+    for path in (href, href + "/log", href + "/live"):
+        assert grace.get(path).status_code == 404
+    assert "print(1)" not in grace.get("/jobs").text
+    assert ada.post(href, href, action="cancel").status_code == 303
+    assert runner.about(job_id, "heartbeat", {}).json()["cancel_requested"] is True
+    runner.state(job_id, "canceled")
+    assert ada.post(href, href, action="show").status_code == 303
+    assert grace.get(href).status_code == 200
+    assert "A</dt>" not in grace.get(href).text, "the environment is for members"
+    assert grace.post(href, "/settings/profile", action="cancel").status_code == 403
+    again = ada.post(href, href, action="repeat")
+    assert again.status_code == 303
+    assert again.headers["location"] != href
+    assert ada.get("/jobs?state=active").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"command": ""}, "command is missing"),
+        ({"command": "echo 'x"}, "quote without its end"),
+        ({"environment": "no sign"}, "NAME=value"),
+        ({"minutes": "soon"}, "number of minutes"),
+        ({"kind": "recipe", "objective": "clm"}, "data set to learn from"),
+        ({"kind": "recipe", "yaml": "a: [1"}, "line"),
+        ({"kind": "recipe", "yaml": "a: &x 1\nb: *x"}, "aliases"),
+        ({"kind": "recipe", "yaml": "- 1"}, "YAML object"),
+    ],
+)
+def test_a_form_with_a_mistake_comes_back(ada: Browser, fields: dict[str, str], words: str) -> None:
+    values = {"kind": "command", "command": "true"} | fields
+    answer = ada.post("/jobs/ada/-/new", "/jobs/ada/-/new", **values)
+    assert answer.status_code == 400
+    assert words in answer.text
+
+
+def test_a_recipe_from_the_form(hub: Hub, ada: Browser) -> None:
+    """The data set becomes an input at its commit, the repository to be made an output."""
+    made = ada.post("/new-dataset", "/new-dataset", owner="ada", name="poems", visibility="public")
+    assert made.status_code == 303
+    fields = {
+        "kind": "recipe",
+        "objective": "clm",
+        "data.sources.0.dataset": "ada/poems",
+        "model.preset": "nano",
+        "training.max_minutes": "2.5",
+        "optimiser.name": "muon",
+        "data.columns": "text: body",
+        "push.repo": "ada/tang",
+    }
+    href = _start(ada, **fields)
+    spec = hub.runner().claim()
+    assert spec is not None
+    assert spec["kind"] == "recipe"
+    assert spec["recipe"] == {
+        "version": 1,
+        "objective": "clm",
+        "data": {"sources": [{"dataset": "ada/poems"}], "columns": {"text": "body"}},
+        "model": {"preset": "nano"},
+        "training": {"max_minutes": 2.5},
+        "optimiser": {"name": "muon"},
+        "push": {"repo": "ada/tang", "private": False},
+    }
+    assert [(item["repo"], item["path"]) for item in spec["inputs"]] == [
+        ("ada/poems", "/inputs/datasets/ada/poems")
+    ]
+    assert spec["outputs"][0]["repo"] == "ada/tang"
+    assert ada.get("/ada/tang").status_code == 200
+    page = ada.get(href).text
+    assert "/datasets/ada/poems/tree/" in page
+    again = ada.get(f"/jobs/ada/-/new?from={href.rpartition('/')[2]}").text
+    assert "optimiser:" in again, "the recipe, to be changed"
+
+
+def test_every_option_of_the_schema_has_a_field() -> None:
+    groups = recipe_groups(recipe_schema())
+    paths = {field.path for group in groups for field in group.fields}
+    assert {
+        "data.sources.0.split",
+        "training.batch_tokens",
+        "lora.rank",
+        "tokenizer.train.vocab_size",
+    } <= paths
+    filled: dict[str, list[Any]] = {
+        field.path: ["1"] for group in groups for field in group.fields if field.kind == "number"
+    }
+    recipe = collect_recipe(Form(filled), groups)
+    assert "lora" not in recipe, "an optional section is only used when it is ticked"
+    assert recipe["checkpoints"]["keep"] == 1
+    assert collect_recipe(Form({"lora": ["on"]}), groups)["lora"] == {}
+    assert read_recipe("objective: clm") == {"objective": "clm"}
+
+
+def test_runners(hub: Hub, ada: Browser, grace: Browser, browser: Browser) -> None:
+    made = ada.post("/runners", "/runners", name="laptop", scope="person")
+    found = re.search(r"llmos runner start --url \S+ --token (llmosr_[\w-]+)", made.text)
+    assert found is not None
+    assert found[1] not in ada.get("/runners").text, "shown once"
+    runner = FakeRunner(hub.http, found[1])
+    welcome = runner.send("hello", {"name": "laptop", "load": 0.5}).json()
+    assert (welcome["scope"], welcome["trusted"]) == ("person", True)
+    page = ada.get("/runners").text
+    assert "Online" in page
+    assert "laptop" not in grace.get("/runners").text
+    path = f"/runners/{welcome['runner_id']}"
+    assert grace.post(path, "/runners", action="remove").status_code == 403
+    ada.post(path, "/runners", action="drain")
+    assert runner.send("hello", {"name": "laptop"}).json()["draining"] is True
+    ada.post(path, "/runners", action="token")
+    assert runner.send("hello", {"name": "laptop"}).status_code == 401, "the old token is gone"
+    lent = grace.post("/runners", "/runners", name="lent", scope="instance")
+    assert "Not trusted" in ada.get("/runners").text
+    assert lent.status_code == 200
+    assert (
+        grace.post("/runners", "/runners", name="x", scope="organization", target="nobody").status_code == 400
+    )
+    assert browser.get("/runners").status_code == 200
+    assert browser.get("/jobs").status_code == 200
+    assert browser.get("/jobs/ada/-/new").status_code == 303
+
+
+def test_schedules_page(hub: Hub, ada: Browser, grace: Browser) -> None:
+    assert ada.get("/jobs/ada/-/schedules").status_code == 200
+    assert grace.get("/jobs/ada/-/schedules").status_code == 404
