@@ -19,7 +19,7 @@ from llmos.core import clock
 from llmos.core.errors import LlmosError, NotFound, RepoNotFound
 from llmos.features.repos.claims import check_room, count_also, get_claims
 from llmos.features.repos.models import Repo, RepoLfsClaim
-from llmos.features.storage.xet.digests import digest_file
+from llmos.features.storage.xet.digests import digest_file, digest_files
 from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.shards import RegisteredFile
 from llmos.features.storage.xet.tables import XetQuarantined
@@ -63,15 +63,15 @@ def claim_files(
         held = get_claims(db, repo_id, oids)
         rivals = {oid for oid, row in held.items() if row.xet_hash}
     budget_bytes = INLINE_BYTES
-    claims = []
+    waiting: list[str] = []
     for file in files:
-        known = file
         row = held.get(file.claimed_sha256 or "")
         is_rival = row is not None and row.oid in rivals and row.xet_hash != file.file_hash
         if file.sha256 is None and (not file.claimed_sha256 or is_rival or file.size_bytes <= budget_bytes):
             budget_bytes -= min(file.size_bytes, budget_bytes)
-            known = replace(file, sha256=digest_file(rt, file.file_hash, advance))
-        claims.append(_checked(known))
+            waiting.append(file.file_hash)
+    made = digest_files(rt, waiting, advance)
+    claims = [_checked(replace(file, sha256=made.get(file.file_hash, file.sha256))) for file in files]
     with rt.database.writing() as db:
         _write(db, rt, repo_id, claims)
 

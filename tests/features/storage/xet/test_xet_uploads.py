@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import tracemalloc
@@ -10,9 +11,9 @@ from dataclasses import replace
 
 import lz4.frame
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
-from features.storage.xet.conftest import Made, Store, make_file, object_path
+from features.storage.xet.conftest import CHUNK_BYTES, Made, Store, make_file, object_path
 from llmos.features.accounts.models import Namespace
 from llmos.features.repos.claims import get_claims, used_bytes
 from llmos.features.repos.models import Repo
@@ -224,6 +225,29 @@ def test_false_sha256_of_a_small_file_is_refused(store: Store, rt: Runtime, ada:
     assert "SHA-256" in text
     with rt.database.reading() as db:
         assert not get_claims(db, db.scalar(select(Repo.id)) or 0, ["a" * 64])
+
+
+def test_many_small_files_are_hashed_in_one_transaction(store: Store, rt: Runtime, ada: str) -> None:
+    """The uploader waits for this: each commit of its own would cost one more write to the disk."""
+    made = make_file(5, chunk_count=40)
+    assert store.post(f"/v1/xorbs/default/{made.xorb_hash}", ada, made.xorb)[0] == 200
+    table = made.parsed.table()
+    files = []
+    for index in range(40):
+        term = ShardTerm(made.parsed.xorb_hash, CHUNK_BYTES, index, index + 1)
+        data = made.data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+        proof = hash_range(table.hashes(index, index + 1))
+        name = file_hash(table.nodes(index, index + 1))
+        files.append(ShardFile(name, [term], [proof], hashlib.sha256(data).hexdigest()))
+    commits: list[object] = []
+    event.listen(rt.database.engine, "commit", commits.append)
+    body = write_shard(files, [ShardXorb.from_table(made.parsed.xorb_hash, table)])
+    assert store.post("/v1/shards", ada, body)[0] == 200
+    assert len(commits) < 10
+    with rt.database.reading() as db:
+        assert set(db.scalars(select(XetFile.sha256))) == {file.sha256 for file in files}
+        repo_id = db.scalar(select(Repo.id)) or 0
+        assert len(get_claims(db, repo_id, [str(file.sha256) for file in files])) == 40
 
 
 def test_false_sha256_of_a_large_file_loses_its_claim(

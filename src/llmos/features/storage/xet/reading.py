@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from sqlalchemy import select
 
 from llmos.core.errors import NotFound, Unavailable
 from llmos.features.storage.xet.hot import keep_hot
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 PIECE_BYTES = 1024 * 1024
 # Larger buffers would come fresh from the kernel each time, page by page.
 _READ_BYTES = 1024 * 1024
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,21 @@ class StoredFile:
 
 def access_stored_file(rt: Runtime, file_hash: str) -> StoredFile:
     """Raises NotFound if there is no such file. Says nothing about who may read it."""
+    return access_stored_files(rt, [file_hash])[0]
+
+
+def access_stored_files(rt: Runtime, file_hashes: Sequence[str]) -> list[StoredFile]:
+    """The same for several, in their order."""
+    rows: dict[str, XetFile] = {}
     with rt.database.reading() as db:
-        row = db.get(XetFile, file_hash)
-    if row is None:
-        raise NotFound(f"There is no Xet file {file_hash}.")
-    return StoredFile(row.file_hash, row.size_bytes, unpack_terms(row.terms))
+        for start in range(0, len(file_hashes), _BATCH):
+            part = XetFile.file_hash.in_(file_hashes[start : start + _BATCH])
+            rows.update((row.file_hash, row) for row in db.scalars(select(XetFile).where(part)))
+    missing = next((name for name in file_hashes if name not in rows), None)
+    if missing is not None:
+        raise NotFound(f"There is no Xet file {missing}.")
+    found = [rows[name] for name in file_hashes]
+    return [StoredFile(row.file_hash, row.size_bytes, unpack_terms(row.terms)) for row in found]
 
 
 def stream_file(rt: Runtime, file_hash: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -59,11 +72,13 @@ def stream_file(rt: Runtime, file_hash: str, start: int = 0, end: int | None = N
     return pieces
 
 
-def read_terms(rt: Runtime, terms: list[ShardTerm], start: int, end: int) -> Iterator[bytes]:
+def read_terms(
+    rt: Runtime, terms: list[ShardTerm], start: int, end: int, tables: TableCache | None = None
+) -> Iterator[bytes]:
     """The bytes start <= i < end of the file made of these proved terms, about 1 MiB a piece."""
     if start == end == 0:
         return
-    tables = TableCache(rt.database)
+    tables = tables or TableCache(rt.database)
     plan = plan_range(terms, tables, start, end)
     skip, left = plan.offset_into_first_range, plan.length_bytes
     waiting: list[Buffer] = []
