@@ -86,6 +86,9 @@ def test_conflicts_are_shown_and_resolved(place: Place) -> None:
     assert text_at(place, oid, "c.txt") == "C\n"
     assert text_at(place, oid, "new.txt") == "n\n"
     assert state_of(place, num).is_mergeable
+    with place.rt.database.reading() as db:
+        told = db.query(ThreadEvent).filter_by(thread_id=thread_id, kind="commit").order_by(ThreadEvent.id)
+        assert [event.data["oid"] for event in told][1:] == [oid], "not what came with the base"
     # What the base already has is no change of the pull request.
     diff = pull_diff(place.rt, place.repo, state_of(place, num))
     assert diff is not None

@@ -104,12 +104,13 @@ def find_conflicts(git_repo: pygit2.Repository, base: str, head: str, fork: str 
 
 
 def list_pull_commits(
-    git_repo: pygit2.Repository, fork: str | None, head: str, *, limit: int = MAX_COMMITS
+    git_repo: pygit2.Repository, fork: str | None, head: str, *other: str | None, limit: int = MAX_COMMITS
 ) -> list[CommitInfo]:
-    """The commits of `head` that `fork` lacks, oldest first; the newest `limit` of them."""
+    """The commits of `head` that `fork` and the `other` commits lack, oldest first; the newest `limit`."""
     walker = git_repo.walk(access_commit(git_repo, head).id, SortMode.TOPOLOGICAL | SortMode.TIME)
-    if fork is not None:
-        walker.hide(access_commit(git_repo, fork).id)
+    for known in (fork, *other):
+        if known is not None:
+            walker.hide(access_commit(git_repo, known).id)
     return [commit_info(found) for found in islice(walker, limit)][::-1]
 
 

@@ -144,7 +144,10 @@ def _pull_moved(git_repo: pygit2.Repository, actor: Actor, update: RefUpdate) ->
 
 
 def _new_commits(git_repo: pygit2.Repository, update: RefUpdate) -> tuple[list[CommitInfo], bool]:
-    """The commits a ref has gained, oldest first, and whether its history was rewritten."""
+    """The commits a ref has gained, oldest first, and whether its history was rewritten.
+
+    What came in by a merge of the default branch is no work of the pull request.
+    """
     if update.new_oid is None:
         return [], False
     if update.old_oid is None:
@@ -152,7 +155,9 @@ def _new_commits(git_repo: pygit2.Repository, update: RefUpdate) -> tuple[list[C
     try:
         is_forced = not is_ancestor(git_repo, update.old_oid, update.new_oid)
         known = merge_base(git_repo, update.old_oid, update.new_oid) if is_forced else update.old_oid
-        return list_pull_commits(git_repo, known, update.new_oid, limit=MAX_READ_COMMITS), is_forced
+        base = read_ref(git_repo, BRANCH_PREFIX + default_branch(git_repo))
+        gained = list_pull_commits(git_repo, known, update.new_oid, base, limit=MAX_READ_COMMITS)
+        return gained, is_forced
     except LlmosError:
         # A tag object or another thing that has no history: nothing to tell.
         return [], False
