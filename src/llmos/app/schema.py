@@ -46,7 +46,7 @@ def all_tables() -> MetaData:
 
 
 def ensure_schema(rt: Runtime) -> None:
-    """Migrate the database to this version; one query when nothing is to do.
+    """Bring the database to this version, an empty one at once; one query when nothing is to do.
 
     Raises LlmosError when the database was made by a newer version.
     """
@@ -56,11 +56,25 @@ def ensure_schema(rt: Runtime) -> None:
     with rt.database.write_engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PG_LOCK})
-        if _current_revision(connection) != SCHEMA_REVISION:
+        if _is_empty(connection):
+            _create(connection)
+        elif _current_revision(connection) != SCHEMA_REVISION:
             migrate(connection)
     from llmos.features.discussions.categories import ensure_categories
 
     ensure_categories(rt)
+
+
+def _is_empty(connection: Connection) -> bool:
+    return not inspect(connection).get_table_names()
+
+
+def _create(connection: Connection) -> None:
+    """What all migrations together would make; loading Alembic for it takes seconds and 15 MB that stay."""
+    all_tables().create_all(connection)
+    connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": SCHEMA_REVISION})
+    create_fts_table(connection)
 
 
 def _current_revision(connection: Connection) -> str | None:
