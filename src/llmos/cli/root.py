@@ -20,6 +20,8 @@ COMMANDS = {
     "doctor": "Check the instance, and mend it with --repair.",
     "backup": "Write a backup to a folder.",
     "restore": "Bring a backup back.",
+    "train": "Train a model by a recipe, or by one line.",
+    "recipe": "Training recipes: new, check, schema.",
     "convert": "Turn LFS uploads into deduplicated chunks.",
     "gc": "Remove large objects that nothing refers to.",
     "reindex": "Rebuild what is derived from the repositories.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -29,6 +30,7 @@ class Reporter:
         self._curves: Any = None
         self._last_line_at = 0.0
         self.history: list[tuple[int, str, float]] = []
+        self.on_checkpoint: Callable[[Path, int], None] | None = None
 
     def __enter__(self) -> Reporter:
         return self
@@ -74,6 +76,8 @@ class Reporter:
 
     def checkpoint(self, folder: Path, step: int) -> None:
         """A checkpoint lies whole in `folder`: the runner publishes it."""
+        if self.on_checkpoint is not None:
+            self.on_checkpoint(folder, step)
         if self._file is not None:
             path = os.path.relpath(folder).replace('"', "")
             self._file.write(f'{{"kind":"checkpoint","path":"{path}","step":{step}}}\n')

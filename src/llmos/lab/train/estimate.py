@@ -117,8 +117,9 @@ def _measure_model(run: Run) -> tuple[float, int]:
 def _memory(run: Run, total: int, trained: int) -> int:
     """Weights, and for what is trained gradient and two moments; activations of one micro-batch."""
     config, training = run.model.config, run.recipe.training
-    width = int(getattr(config, "hidden_size", None) or getattr(config, "d_model", 0))
-    layers = int(getattr(config, "num_hidden_layers", None) or getattr(config, "num_layers", 1))
+    fields = {**config.to_dict(), **{name: getattr(config, name, None) for name in ("hidden_size",)}}
+    width = int(fields.get("hidden_size") or fields.get("d_model") or fields.get("n_embd") or 0)
+    layers = int(fields.get("num_hidden_layers") or fields.get("num_layers") or fields.get("n_layer") or 1)
     rows = (training.micro_batch or 1) * (training.sequence_length or 0)
     # About 34 numbers of the model's width for each token and layer stay for the backward pass.
     activations = rows * width * (2 if training.gradient_checkpointing else 34) * layers * 4

@@ -2,69 +2,109 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import datetime
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmos.lab.events import Reporter
-from llmos.lab.recipes.schema import Recipe
+from llmos.lab.outputs.card import CardFacts, write_card
+from llmos.lab.outputs.energy import Energy
+from llmos.lab.outputs.push import CheckpointPusher, push_result
+from llmos.lab.recipes.load import dump_recipe
+from llmos.lab.recipes.schema import Push
 from llmos.lab.train.adapters import merge
+from llmos.lab.train.device import hardware
+from llmos.lab.train.places import is_laid_out
+
+if TYPE_CHECKING:
+    from llmos.lab.train.run import Result, Run
 
 
-def finish(run: Any, result: Any, reporter: Reporter, *, started_at: datetime) -> None:
+def finish(
+    run: Run, result: Result, reporter: Reporter, *, started_at: datetime, energy: Energy | None
+) -> None:
     """Save model, tokenizer, metrics and card in the output folder; push where the recipe says so."""
-    from llmos.lab.train.run import machine, write_json
+    from llmos.lab.train.run import write_json
 
     if run.recipe.lora:
         run.model = merge(run.model, run.output) if run.recipe.lora.merge else run.model
     save_model(run.model, run.tokenizer, run.output)
-    facts = result.to_json() | {"machine": machine(started_at), "sources": run.corpus.sources}
-    write_json(run.output / "metrics.json", facts)
-    write_card(run, result, reporter, facts)
-    if run.recipe.push.repo:
+    machine = hardware() | {
+        "started_at": started_at.isoformat(),
+        "finished_at": datetime.now(UTC).isoformat(),
+    }
+    sources = run.corpus.sources
+    used = {"energy": energy.to_json() if energy else None}
+    write_json(
+        run.output / "metrics.json", result.to_json() | {"machine": machine, "sources": sources} | used
+    )
+    write_card(run.output, _card(run, result, machine, energy), reporter.history)
+    push = run.recipe.push
+    if push.repo and not is_laid_out():
+        from llmos.client.hub import Hub
+
         reporter.phase("push")
-        result.revision = push(run.recipe, run.output)
-        reporter.say(f"Pushed to {run.recipe.push.repo} as {result.revision[:12]}.")
+        message = f"Train {run.recipe.name}"
+        result.revision = push_result(
+            Hub(), push.repo, run.output, message, private=push.private, branch=push.branch
+        )
+        reporter.say(f"Pushed to {push.repo} as {result.revision[:12]}.")
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Safetensors, configuration and tokenizer; no pickle is left beside them."""
-    model.save_pretrained(str(folder), safe_serialization=True)
+    model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
     (folder / "training_args.bin").unlink(missing_ok=True)
 
 
-def write_card(run: Any, result: Any, reporter: Reporter, facts: dict[str, Any]) -> None:
-    """README.md from the facts of the run."""
+def _card(run: Run, result: Result, machine: dict[str, Any], energy: Energy | None) -> CardFacts:
+    from llmos.lab.samples import LICENCES
 
-
-def push(recipe: Recipe, folder: Path) -> str:
-    """Commit the finished model to `push.repo`; checkpoints and caches stay here. Gives the commit."""
-    from llmos.client.hub import Hub
-
-    assert recipe.push.repo is not None
-    hub = Hub()
-    hub.create_repo(recipe.push.repo, "model", private=recipe.push.private)
-    if recipe.push.branch != "main":
-        hub.create_branch(recipe.push.repo, recipe.push.branch)
-    files: dict[str, Path | bytes] = {
-        str(path.relative_to(folder)): path
-        for path in sorted(folder.rglob("*"))
-        if is_published(path, folder)
-    }
-    return hub.commit(
-        recipe.push.repo, files, f"Train {recipe.name or recipe.objective}", branch=recipe.push.branch
+    return CardFacts(
+        name=run.recipe.name,
+        objective=run.recipe.objective,
+        recipe=dump_recipe(run.written),
+        sources=run.corpus.sources,
+        parameters=result.parameters,
+        base=run.base,
+        trained_parameters=result.trained_parameters,
+        statistics=run.corpus.statistics.to_json(),
+        steps=result.steps,
+        tokens=result.tokens,
+        seconds=result.seconds,
+        metrics=result.metrics,
+        samples=result.samples,
+        machine=machine,
+        energy=energy.to_json() if energy else None,
+        licence=run.recipe.push.licence,
+        stopped=result.stopped,
+        file_licences=LICENCES,
     )
 
 
-def is_published(path: Path, folder: Path) -> bool:
-    """Results, but no checkpoints, no half-written files and nothing pickled."""
-    parts = path.relative_to(folder).parts
-    hidden = any(part.startswith((".", "checkpoint-")) for part in parts)
-    return path.is_file() and not hidden and path.suffix not in (".part", ".bin", ".pt", ".pth")
+@contextmanager
+def pushing_checkpoints(push: Push, reporter: Reporter) -> Iterator[None]:
+    """While this lasts, checkpoints are committed to their branch; a runner does it for its jobs."""
+    if not push.repo or not push.checkpoints_branch or is_laid_out():
+        yield
+        return
+    from llmos.client.hub import Hub
+
+    pusher = CheckpointPusher(Hub(), push.repo, branch=push.checkpoints_branch, private=push.private)
+    with pusher:
+        reporter.on_checkpoint = pusher.push
+        yield
+    reporter.on_checkpoint = None
+    for failure in pusher.failures:
+        reporter.say(f"A checkpoint was not pushed: {failure}")
 
 
-def forget_checkpoints(folder: Path) -> None:
-    for path in folder.glob("checkpoint-*"):
-        shutil.rmtree(path, ignore_errors=True)
+def write_recipe(run: Run) -> None:
+    """The recipe as it was written, beside what it makes."""
+    part = run.output / "recipe.yaml.part"
+    part.write_text(dump_recipe(run.written), encoding="utf-8")
+    os.replace(part, run.output / "recipe.yaml")

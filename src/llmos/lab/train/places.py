@@ -26,6 +26,11 @@ def laid_inputs() -> dict[str, str]:
     return value
 
 
+def is_laid_out() -> bool:
+    """Whether a runner started this process: it fetches the inputs and publishes the outputs itself."""
+    return "LLMOS_INPUTS" in os.environ
+
+
 def find_base(recipe: Recipe) -> dict[str, Any] | None:
     """Folder, name, revision and licence of the base model; None when a new one is made."""
     name = recipe.model.base

@@ -11,20 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from llmos.core.errors import LlmosError
 from llmos.lab.data.loader import Corpus, load
 from llmos.lab.events import Reporter
 from llmos.lab.models.build import build_model, count_parameters
 from llmos.lab.objectives.language import unigram_loss
 from llmos.lab.objectives.make import labels_of, make_objective, token_caches
-from llmos.lab.recipes.load import dump_recipe
+from llmos.lab.outputs.energy import EnergyMeter
 from llmos.lab.recipes.resolve import Default, resolve
 from llmos.lab.recipes.schema import PRETRAINING, Recipe
 from llmos.lab.train.adapters import add_adapter
 from llmos.lab.train.callbacks import Course
 from llmos.lab.train.checkpoint import newest_checkpoint
-from llmos.lab.train.device import hardware, pick_device, pick_precision, set_threads
+from llmos.lab.train.device import pick_device, pick_precision, set_threads
 from llmos.lab.train.errors import TrainingStopped
+from llmos.lab.train.finish import finish, pushing_checkpoints, write_recipe
 from llmos.lab.train.places import cache_folder, find_base, find_tokenizer
 from llmos.lab.train.samples import write_samples
 from llmos.lab.train.trainer import LabTrainer
@@ -34,7 +34,7 @@ TUNED_BY_TRL = ("sft", "dpo", "kto", "orpo", "reward")
 
 @dataclass
 class Run:
-    """Everything a run is made of before it starts. `start` says from when its time counts."""
+    """Everything a run is made of before it starts: `recipe` resolved, `written` as it was given."""
 
     recipe: Recipe
     defaults: list[Default]
@@ -44,6 +44,7 @@ class Run:
     labels: list[str]
     output: Path
     cache: Path
+    written: Recipe
     base: dict[str, Any] | None = None
 
 
@@ -84,7 +85,7 @@ def prepare(recipe: Recipe, output: Path, reporter: Reporter, *, root: Path | No
     set_seed(full.training.seed)
     model = build_model(full, tokenizer, labels, where=base["path"] if base else None)
     _fit_length(full, model)
-    return Run(full, defaults, corpus, tokenizer, model, labels, output, cache, base)
+    return Run(full, defaults, corpus, tokenizer, model, labels, output, cache, recipe, base)
 
 
 def _be_quiet() -> None:
@@ -129,26 +130,26 @@ def train(
     to. Raises LlmosError when something is wrong with recipe, data or base; TrainingStopped when the
     run cannot go on, after writing what was learnt. `changed` may adapt the trainer before it starts.
     """
-    from llmos.lab.train.finish import finish
-
     started_at = datetime.now(UTC)
     output.mkdir(parents=True, exist_ok=True)
     run = prepare(recipe, output, reporter, root=root)
-    (output / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    write_recipe(run)
     reporter.draw_curves(output / "runs")
     if run.recipe.lora:
         run.model = add_adapter(run.model, run.recipe)
-    if recipe.objective in TUNED_BY_TRL:
-        from llmos.lab.train.tuning import tune
+    start_at = _resume_from(run, resume)
+    with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter):
+        if recipe.objective in TUNED_BY_TRL:
+            from llmos.lab.train.tuning import tune
 
-        result: Result = tune(run, reporter, resume=_resume_from(run, resume))
-    else:
-        result = _train_own(run, reporter, resume=_resume_from(run, resume), changed=changed)
+            result: Result = tune(run, reporter, resume=start_at)
+        else:
+            result = _train_own(run, reporter, resume=start_at, changed=changed)
     reporter.phase("finish")
     result.samples = write_samples(run.recipe, run.model, run.tokenizer, run.corpus)
     for sample in result.samples:
         reporter.say(f"> {sample['prompt']}\n  {sample['text']}")
-    finish(run, result, reporter, started_at=started_at)
+    finish(run, result, reporter, started_at=started_at, energy=meter.result)
     if result.stopped.startswith("error: "):
         raise TrainingStopped(result.stopped.removeprefix("error: "))
     return result
@@ -246,10 +247,3 @@ def write_json(path: Path, value: Any) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     os.replace(part, path)
-
-
-def machine(started_at: datetime) -> dict[str, Any]:
-    return hardware() | {"started_at": started_at.isoformat(), "finished_at": datetime.now(UTC).isoformat()}
-
-
-__all__ = ["LlmosError", "Result", "Run", "make_trainer", "prepare", "train"]

@@ -1,0 +1,65 @@
+"""`llmos recipe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from llmos.cli.context import refusals_as_messages
+
+
+@click.group("recipe")
+def command() -> None:
+    """Recipes say how a model is made."""
+
+
+@command.command("new")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("recipe.yaml"))
+@refusals_as_messages
+def new(*, path: Path) -> None:
+    """Ask a few questions and write a recipe to PATH."""
+    from llmos.lab.recipes.load import dump_recipe
+    from llmos.lab.recipes.schema import FAMILY_OF, Objective, Preset
+    from llmos.lab.recipes.write import OBJECTIVES, from_options
+
+    for name, what in OBJECTIVES.items():
+        click.echo(f"  {name:<10} {what}")
+    objective = click.prompt("What is to be learnt", type=click.Choice(get_args(Objective)), default="clm")
+    data = click.prompt("Files, patterns, or dataset:ada/poems (blanks between)", default="data/*.txt")
+    options: dict[str, Any] = {}
+    base = click.prompt("A model to go on from (empty: a new one)", default="", show_default=False)
+    if base:
+        options["base"] = base
+        options["lora"] = click.confirm("Tune small matrices only (LoRA)", default=True)
+    else:
+        families = click.Choice(FAMILY_OF[objective])
+        options["family"] = click.prompt("Architecture", type=families, default=FAMILY_OF[objective][0])
+        options["preset"] = click.prompt("Size", type=click.Choice(get_args(Preset)), default="tiny")
+    options["max_minutes"] = click.prompt("Minutes it may take", type=float, default=5.0)
+    push = click.prompt("Repository to push to (empty: none)", default="", show_default=False)
+    written = from_options(objective=objective, data=tuple(data.split()), push=push or None, **options)
+    if path.exists():
+        click.confirm(f"{path} is there already. Write over it", abort=True)
+    path.write_text(dump_recipe(written), encoding="utf-8")
+    click.echo(f"Wrote {path}. Train it with: llmos train {path}")
+
+
+@command.command("check")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@refusals_as_messages
+def check(*, path: Path) -> None:
+    """Say what is wrong with a recipe, or every default with its reason."""
+    from llmos.lab.recipes.load import load_recipe
+    from llmos.lab.recipes.resolve import describe, resolve
+
+    click.echo(describe(resolve(load_recipe(path))[1]))
+
+
+@command.command("schema")
+def schema() -> None:
+    """Print the JSON schema of recipes, for editors."""
+    from llmos.lab.recipes.json_schema import schema_text
+
+    click.echo(schema_text(), nl=False)

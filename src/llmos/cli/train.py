@@ -1,0 +1,80 @@
+"""`llmos train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from llmos.cli.context import json_option, refusals_as_messages
+
+
+@click.command("train")
+@click.argument("recipe", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--objective", help="What is learnt: clm, mlm, seq2seq, sft, dpo, classify, tag, qa, …")
+@click.option(
+    "--data", multiple=True, metavar="FILE", help="Files, patterns or dataset:ada/poems; repeatable."
+)
+@click.option("--base", help="A folder or model to go on from; without it a new model is made.")
+@click.option("--family", help="Of a new model: llama, gpt2, qwen, bert, roberta, albert, t5, bart.")
+@click.option("--preset", help="Size of a new model: nano, tiny, small, base, medium, large.")
+@click.option("--max-minutes", type=float, help="Stop after so many minutes.")
+@click.option("--max-steps", type=int, help="Stop after so many steps.")
+@click.option("--lora", is_flag=True, help="Tune small matrices beside the frozen base.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("output"), help="Folder of the model."
+)
+@click.option("--push", metavar="NAME", help="Commit the model to this repository, as ada/tiny-llm.")
+@click.option("--dry-run", is_flag=True, help="Print size, memory, tokens and time, and do not train.")
+@click.option("--defaults", is_flag=True, help="Print every default with its reason first.")
+@json_option
+@refusals_as_messages
+def command(
+    *,
+    recipe: Path | None,
+    objective: str | None,
+    data: tuple[str, ...],
+    base: str | None,
+    family: str | None,
+    preset: str | None,
+    max_minutes: float | None,
+    max_steps: int | None,
+    lora: bool,
+    output: Path,
+    push: str | None,
+    dry_run: bool,
+    defaults: bool,
+    as_json: bool,
+) -> None:
+    """Train a model by RECIPE, or by one written from the options.
+
+    The same command again goes on from the newest checkpoint in the output folder.
+    """
+    from llmos.cli.lab_process import run_lab
+    from llmos.lab.recipes.load import dump_recipe
+    from llmos.lab.recipes.write import from_options
+
+    if (recipe is None) == (objective is None):
+        raise click.UsageError("Name a recipe file, or write one with --objective and --data.")
+    if recipe is None:
+        written = from_options(
+            objective=objective or "",
+            data=data,
+            base=base,
+            family=family,
+            preset=preset,
+            max_minutes=max_minutes,
+            max_steps=max_steps,
+            lora=lora,
+            push=push,
+            root=Path.cwd(),
+        )
+        output.mkdir(parents=True, exist_ok=True)
+        recipe = output / "recipe.yaml"
+        text = dump_recipe(written)
+        recipe.write_text(text, encoding="utf-8")
+        if not as_json:
+            click.echo(text)
+    arguments = ["run", str(recipe), "--output", str(output)]
+    arguments += ["--dry-run"] * dry_run + ["--json"] * as_json + ["--defaults"] * defaults
+    raise SystemExit(run_lab(arguments))
