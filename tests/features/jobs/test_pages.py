@@ -146,27 +146,27 @@ def test_every_option_of_the_schema_has_a_field() -> None:
     recipe = collect_recipe(Form(filled), groups)
     assert "lora" not in recipe, "an optional section is only used when it is ticked"
     assert recipe["checkpoints"]["keep"] == 1
-    assert collect_recipe(Form({"lora": ["on"]}), groups)["lora"] == {}
+    assert collect_recipe(Form({"lora": ["on"], "lora.merge": ["on"]}), groups)["lora"] == {}
     assert read_recipe("objective: clm") == {"objective": "clm"}
 
 
 def test_runners(hub: Hub, ada: Browser, grace: Browser, browser: Browser) -> None:
-    made = ada.post("/runners", "/runners", name="laptop", scope="person")
+    made = ada.post("/runners", "/runners", name="ada-desk", scope="person")
     found = re.search(r"llmos runner start --url \S+ --token (llmosr_[\w-]+)", made.text)
     assert found is not None
     assert found[1] not in ada.get("/runners").text, "shown once"
     runner = FakeRunner(hub.http, found[1])
-    welcome = runner.send("hello", {"name": "laptop", "load": 0.5}).json()
+    welcome = runner.send("hello", {"name": "ada-desk", "load": 0.5}).json()
     assert (welcome["scope"], welcome["trusted"]) == ("person", True)
     page = ada.get("/runners").text
     assert "Online" in page
-    assert "laptop" not in grace.get("/runners").text
+    assert "ada-desk" not in grace.get("/runners").text
     path = f"/runners/{welcome['runner_id']}"
     assert grace.post(path, "/runners", action="remove").status_code == 403
     ada.post(path, "/runners", action="drain")
-    assert runner.send("hello", {"name": "laptop"}).json()["draining"] is True
+    assert runner.send("hello", {"name": "ada-desk"}).json()["draining"] is True
     ada.post(path, "/runners", action="token")
-    assert runner.send("hello", {"name": "laptop"}).status_code == 401, "the old token is gone"
+    assert runner.send("hello", {"name": "ada-desk"}).status_code == 401, "the old token is gone"
     lent = grace.post("/runners", "/runners", name="lent", scope="instance")
     assert "Not trusted" in ada.get("/runners").text
     assert lent.status_code == 200
