@@ -18,6 +18,7 @@ from typing import Any
 from granian.constants import Interfaces
 
 from llmos.infra.settings import Settings, get_settings
+from llmos.infra.settled import settle
 from llmos.infra.web.ports import port_problem
 
 SETTLE_AFTER_S = 5.0
@@ -64,19 +65,9 @@ async def _serve_here(settings: Settings) -> bool:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    loop.call_later(SETTLE_AFTER_S, _settle)
+    loop.call_later(SETTLE_AFTER_S, settle)
     await server.serve()
     return bool(told)
-
-
-def _settle() -> None:
-    """Collect what the start left, and never look at what stays again.
-
-    A full collection over the program itself would hold up requests for a tenth of a second.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 def _serve_with_workers(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from llmos.app.schema import ensure_schema
 from llmos.infra.queue.outbox import deliver_due
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import get_settings
+from llmos.infra.settled import settle
 
 log = logging.getLogger("llmos.worker")
 
@@ -74,6 +75,7 @@ def work(rt: Runtime, stop: threading.Event) -> None:
     from llmos.app.tasks import periodic_tasks
 
     tasks = periodic_tasks()
+    is_settled = False
     while not stop.is_set():
         delivered = 0
         try:
@@ -81,6 +83,9 @@ def work(rt: Runtime, stop: threading.Event) -> None:
         except Exception:  # worker loop: the database may be away for a moment
             log.exception("outbox delivery failed")
         run_due(rt, tasks, time.monotonic())
+        if not is_settled:
+            settle()
+            is_settled = True
         if not delivered:
             stop.wait(IDLE_S)
 
