@@ -22,6 +22,7 @@ from llmos.features.auth.models import AccessToken, BrowserSession
 from llmos.features.collections.models import Collection
 from llmos.features.discussions.forum_models import Bookmark, Draft, PollVote
 from llmos.features.discussions.models import Comment, Reaction, ReviewNote, Thread
+from llmos.features.jobs.models import Job, Runner, RunnerCredit, Schedule
 from llmos.features.repos.models import Repo, RepoLike
 from llmos.features.rights.models import DataExport
 from llmos.infra.blobs.durable import write_file
@@ -32,7 +33,16 @@ from llmos.infra.runtime import Runtime
 KEPT_DAYS = 7
 # Columns that are no information about the person, or that nobody should carry around.
 _SECRET = frozenset(
-    {"password_hash", "secret_hash", "token_hash", "hash", "avatar_key", "email_key", "name_key"}
+    {
+        "password_hash",
+        "secret_hash",
+        "token_hash",
+        "hash",
+        "avatar_key",
+        "sealed_secrets",
+        "email_key",
+        "name_key",
+    }
 )
 
 
@@ -110,6 +120,10 @@ def collect_data(db: Session, user_id: int) -> dict[str, Any]:
         "memberships": (Membership, Membership.user_id == user_id),
         "collections": (Collection, Collection.namespace_id == user_id),
         "tokens": (AccessToken, AccessToken.user_id == user_id),
+        "jobs": (Job, Job.creator_id == user_id),
+        "job_schedules": (Schedule, Schedule.creator_id == user_id),
+        "runners": (Runner, Runner.owner_id == user_id),
+        "machine_time_given": (RunnerCredit, RunnerCredit.user_id == user_id),
         "sessions": (BrowserSession, BrowserSession.user_id == user_id),
         "audit": (
             AuditEvent,
