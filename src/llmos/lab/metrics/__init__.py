@@ -1,0 +1,1 @@
+"""Figures of a run with their intervals, and simple models to compare it with."""
