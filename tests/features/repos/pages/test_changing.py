@@ -238,6 +238,27 @@ def test_branches_and_tags_come_and_go(visitors: Visitors, make_repo: MakeRepo) 
     assert "None yet." in visitors.get(address).text
 
 
+def test_branches_are_protected_by_their_admins(visitors: Visitors, make_repo: MakeRepo) -> None:
+    make_repo("tiny-llm")
+    address = "/ada/tiny-llm/branches"
+    visitors.post(address, "ada", action="create-branch", name="release/1", **{"from": "main"})
+    assert visitors.post(address, "grace", action="protect", pattern="release/*").status_code == 403
+    for bad in ("", "a b", "x" * 201, "a\0b"):
+        assert visitors.post(address, "ada", action="protect", pattern=bad).status_code == 400
+    for _ in range(2):
+        assert visitors.post(address, "ada", action="protect", pattern="release/*").status_code == 303
+    page = visitors.get(address, "ada").text
+    assert page.count('name="pattern" value="release/*"') == 1
+    assert ">Protected<" in page
+    assert ">Protected<" in visitors.get(address).text
+    assert 'value="release/*"' not in visitors.get(address).text
+    refused = visitors.post(address, "ada", action="delete-branch", name="release/1")
+    assert (refused.status_code, "protected" in refused.text) == (403, True)
+    assert visitors.post(address, "ada", action="unprotect", pattern="release/*").status_code == 303
+    assert visitors.post(address, "ada", action="unprotect", pattern="release/*").status_code == 404
+    assert visitors.post(address, "ada", action="delete-branch", name="release/1").status_code == 303
+
+
 def test_gated_content_is_asked_for_and_granted(visitors: Visitors, make_repo: MakeRepo, put: Put) -> None:
     repo = make_repo("talks", repo_type=RepoType.DATASET)
     card = "---\nextra_gated_fields:\n  Team: text\n  I agree: checkbox\n---\n# Talks\n"
