@@ -24,12 +24,13 @@ _SCRIPT = """#!/bin/bash
 set -e
 [ "$1" = lab ]
 cd "$(dirname "$0")"
-wait_for_word() { read -r word < go; [ "$word" = on ] || { echo "No space left on device" >&2; exit 1; }; }
+fail() { echo "No space left on device" >&2; exit 1; }
+wait_for_word() { read -r word < "go-$1"; [ "$word" = on ] || fail; }
 printf '\\033[1mInstalling torch (CPU)\\033[0m\\n' >&2
 echo "a line that is no step" >&2
-wait_for_word
+wait_for_word 1
 printf '\\033[1mInstalling the training tools\\033[0m\\n' >&2
-wait_for_word
+wait_for_word 2
 """
 
 
@@ -43,13 +44,14 @@ class Installer:
         script = self.folder / "setup.sh"
         script.write_text(_SCRIPT)
         script.chmod(0o755)
-        os.mkfifo(self.folder / "go")
-        self.thread = threading.Thread(target=install, args=(self.home, script))
+        for number in (1, 2):  # one each: a writer that is slow to leave would be met twice
+            os.mkfifo(self.folder / f"go-{number}")
+        self.thread = threading.Thread(target=install, args=(self.home, script), daemon=True)
         self.thread.start()
 
-    def say(self, word: str) -> None:
+    def say(self, number: int, word: str) -> None:
         """Blocks until the script waits for it."""
-        (self.folder / "go").write_text(word + "\n")
+        (self.folder / f"go-{number}").write_text(word + "\n")
 
     def wait_for_step(self, step: str) -> None:
         deadline = time.monotonic() + LIMIT_S
@@ -94,11 +96,11 @@ def test_steps_are_shown_until_it_is_installed(
     installer.wait_for_step("Installing torch (CPU)")
     assert bar(app_client) == "33"
     assert doctor_says(rt) == ("warn", "Installing torch (CPU) (33%)")
-    installer.say("on")
+    installer.say(1, "on")
     installer.wait_for_step("Installing the training tools")
     assert bar(app_client, "zh") == "66"
     assert "正在后台安装" in app_client.get("/", headers={"Accept-Language": "zh"}).text
-    installer.say("on")
+    installer.say(2, "on")
     installer.end()
     assert bar(app_client) is None
     assert doctor_says(rt) == ("ok", "installed")
@@ -108,7 +110,7 @@ def test_a_failure_is_told_with_its_reason_until_it_is_mended(
     rt: Runtime, app_client: TestClient, installer: Installer
 ) -> None:
     installer.start()
-    installer.say("stop")
+    installer.say(1, "stop")
     installer.end()
     assert bar(app_client) is None
     assert doctor_says(rt) == ("fail", "No space left on device")
