@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, event, select
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 import llmos.app.tasks  # noqa: F401  # registers the handlers of the outbox
+from kit.statements import counted
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
@@ -92,19 +93,9 @@ class Town:
         with self.rt.database.reading() as db:
             return db.scalars(select(Namespace.id).where(Namespace.name == name)).one()
 
-    @contextmanager
-    def counted(self) -> Iterator[list[str]]:
-        """The statements that reach the database meanwhile."""
-        seen: list[str] = []
-
-        def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            seen.append(statement)
-
-        event.listen(Engine, "before_cursor_execute", note)
-        try:
-            yield seen
-        finally:
-            event.remove(Engine, "before_cursor_execute", note)
+    def counted(self) -> AbstractContextManager[list[str]]:
+        """The queries that reach the database meanwhile."""
+        return counted()
 
     def edit(self, repo_id: int, **columns: Any) -> None:
         with self.rt.database.writing() as db:

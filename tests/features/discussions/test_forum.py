@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine, event, insert, select
+from sqlalchemy import insert, select
 
 from features.conftest import join
 from kit.browser import Browser
+from kit.statements import counted
 from llmos.features.accounts.actor import ANONYMOUS
 from llmos.features.accounts.models import User
 from llmos.features.discussions import forum_trust
@@ -62,21 +61,6 @@ def reply(who: Browser, topic: str, text: str = "Lower the learning rate.", **fi
     answer = who.post(f"{topic}/reply", text=text, **fields)
     assert answer.status_code == 303, answer.text[-2000:]
     return re.search(r"comment(?:-|s/)([0-9a-f]{24})", answer.headers["location"])[1]
-
-
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
-            seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_ask_answer_accept(ada: Browser, grace: Browser, browser: Browser) -> None:

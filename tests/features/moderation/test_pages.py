@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, event, select, update
+from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from features.moderation.conftest import Forum
 from kit.people import add_token
+from kit.statements import counted
 from llmos.app.tasks import periodic_tasks
 from llmos.core import clock
 from llmos.features.accounts.actor import OPERATOR
@@ -88,19 +88,8 @@ class Bench:
             rows = select(Notification.kind).where(mine, Notification.kind.startswith("moderation"))
             return list(db.scalars(rows.order_by(Notification.id)))
 
-    @contextmanager
-    def counted(self) -> Iterator[list[str]]:
-        seen: list[str] = []
-
-        def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if statement.startswith("SELECT"):
-                seen.append(statement)
-
-        event.listen(Engine, "before_cursor_execute", note)
-        try:
-            yield seen
-        finally:
-            event.remove(Engine, "before_cursor_execute", note)
+    def counted(self) -> AbstractContextManager[list[str]]:
+        return counted()
 
 
 @pytest.fixture
