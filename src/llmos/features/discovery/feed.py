@@ -14,8 +14,8 @@ from llmos.core.pagination import Page, decode_cursor, make_page
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Follow, Namespace
 from llmos.features.accounts.queries import NamespaceCard, card_of
-from llmos.features.discovery.hrefs import repo_href, thread_href
 from llmos.features.discovery.models import FeedEntry
+from llmos.features.discussions.hrefs import repo_href, thread_href
 from llmos.features.discussions.models import Thread
 from llmos.features.repos.cursors import cursor_int
 from llmos.features.repos.models import Repo
@@ -74,9 +74,7 @@ def _news(entry: FeedEntry, who: Namespace | None, repo: Repo | None, thread: Th
     if entry.thread_id is not None:
         if thread is None:
             return None
-        return News(
-            entry.id, entry.kind, card, thread.title, thread_href(thread, repo), where, entry.created_at
-        )
+        return News(entry.id, entry.kind, card, thread.title, thread_href(thread), where, entry.created_at)
     if repo is None:
         return None
     return News(entry.id, entry.kind, card, repo.repo_name, repo_href(repo), "", entry.created_at)

@@ -17,12 +17,12 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace, User
 from llmos.features.collections.models import Collection
 from llmos.features.collections.service import slug_of
+from llmos.features.discussions.hrefs import repo_href, thread_href
 from llmos.features.discussions.models import Comment, Thread
 from llmos.features.moderation.models import OPEN, REJECTED, UPHELD, Appeal, Case, Flag, Measure, Standing
 from llmos.features.moderation.scope import Scope, cases_in, measures_in
 from llmos.features.moderation.standing import LEADER
 from llmos.features.moderation.subjects import COLLECTION, COMMENT, KINDS, REPO, THREAD, USER
-from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.repos.cursors import cursor_int, cursor_number
 from llmos.features.repos.models import Repo
 from llmos.infra.i18n import lazy

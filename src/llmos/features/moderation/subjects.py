@@ -15,10 +15,10 @@ from llmos.features.accounts.policy import access_user
 from llmos.features.collections.models import Collection
 from llmos.features.collections.policy import access_collection
 from llmos.features.collections.service import slug_of
+from llmos.features.discussions.hrefs import repo_href, thread_href
 from llmos.features.discussions.models import Comment, Thread
 from llmos.features.discussions.policy import can_see
 from llmos.features.moderation.models import Case
-from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.repos.models import Repo
 from llmos.features.repos.policy import access_repo, can_read
 from llmos.infra.i18n import lazy

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from llmos.features.accounts.models import Follow, Membership, Namespace, User
 from llmos.features.auth.credentials import actor_for_user
+from llmos.features.discussions.hrefs import repo_href, thread_href
 from llmos.features.discussions.models import MERGED, Comment, Thread
 from llmos.features.discussions.policy import can_see
 from llmos.features.notifications import reasons
-from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.notifications.mentions import mentioned_people
 from llmos.features.notifications.models import Notification
 from llmos.features.notifications.service import News, notify

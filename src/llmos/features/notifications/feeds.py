@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, joinedload
 from llmos.core import clock
 from llmos.features.accounts.actor import ANONYMOUS
 from llmos.features.accounts.models import Namespace
+from llmos.features.discussions.hrefs import repo_href, thread_href
 from llmos.features.discussions.models import TOPIC, Comment, Thread
-from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.repos.files import list_history
 from llmos.features.repos.models import Repo
 from llmos.features.repos.places import open_git

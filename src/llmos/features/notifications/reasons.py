@@ -15,6 +15,7 @@ FOLLOW: Final = "follow"
 ACCESS: Final = "access"
 MODERATION: Final = "moderation"
 WEBHOOK: Final = "webhook"
+JOB: Final = "job"
 
 # Label, and the sentence under it in the settings.
 LABELS = {
@@ -27,6 +28,7 @@ LABELS = {
     ACCESS: (lazy("Access requests"), lazy("Requests to your gated repositories, and answers to yours.")),
     MODERATION: (lazy("Moderation"), lazy("Decisions about what you wrote or reported.")),
     WEBHOOK: (lazy("Webhooks"), lazy("A webhook of yours was switched off after failing for a day.")),
+    JOB: (lazy("Jobs"), lazy("A training of yours, or a job that took long, has ended.")),
 }
 REASONS = tuple(LABELS)
 
@@ -40,7 +42,7 @@ MODES = {
     WEEKLY: lazy("In a weekly digest"),
     NEVER: lazy("No mail"),
 }
-DEFAULT_MAIL = dict.fromkeys(REASONS, NOW) | {WATCHING: DAILY, FOLLOW: WEEKLY}
+DEFAULT_MAIL = dict.fromkeys(REASONS, NOW) | {WATCHING: DAILY, FOLLOW: WEEKLY, JOB: DAILY}
 
 
 def mail_modes(chosen: dict[str, str] | None) -> dict[str, str]:

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.models import Namespace
+from llmos.features.discussions.hrefs import thread_href
 from llmos.features.discussions.models import Comment, PullRequest, Thread
-from llmos.features.notifications.hrefs import thread_href
 from llmos.features.repos.models import Repo
 from llmos.features.repos.naming import repo_path
 

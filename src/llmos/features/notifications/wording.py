@@ -31,6 +31,8 @@ SENTENCES: Final = {
     "access.rejected": lazy("Your request for access was rejected"),
     "webhook.off": lazy("A webhook was switched off: it failed for a day"),
     "webhook.full": lazy("A webhook was switched off: too many messages waited for it"),
+    "job.succeeded": lazy("A job of yours has succeeded"),
+    "job.failed": lazy("A job of yours has failed"),
     "moderation": lazy("A moderator decided"),
 }
 MENTIONED: Final = lazy("%(actor)s mentioned you")
@@ -57,6 +59,8 @@ ICONS: Final = {
     "access.rejected": "lock",
     "webhook.off": "webhook",
     "webhook.full": "webhook",
+    "job.succeeded": "circle-check",
+    "job.failed": "circle-x",
     "moderation": "gavel",
 }
 

@@ -14,8 +14,8 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import redirect_to_login, render_page, request_locale
 from llmos.features.discovery.feed import follows_anybody, list_feed, suggest_to_follow
-from llmos.features.discovery.hrefs import thread_href
 from llmos.features.discussions.forum_lists import list_latest_topics
+from llmos.features.discussions.hrefs import thread_href
 from llmos.features.discussions.models import Thread
 from llmos.features.repos.models import Repo
 from llmos.features.repos.page_selections import (
@@ -70,7 +70,7 @@ def _topic(thread: Thread, locale: Locale) -> dict[str, Any]:
     category = thread.category
     return {
         "title": thread.title,
-        "href": thread_href(thread, None),
+        "href": thread_href(thread),
         "where": (category.name_zh if locale == "zh" else category.name_en) if category else "",
         "author": thread.last_author.name if thread.last_author else "",
         "icon": "circle-check" if thread.answer_id else "message-circle",
@@ -93,7 +93,7 @@ def _around(db: Session, actor: Actor) -> dict[str, Any]:
         .limit(5)
     )
     drafts = [
-        {"title": thread.title, "href": thread_href(thread, repo), "at": thread.last_activity_at}
+        {"title": thread.title, "href": thread_href(thread), "at": thread.last_activity_at}
         for thread, repo in db.execute(statement).unique()
     ]
     return {"news": news, "suggested": suggested, "drafts": drafts}

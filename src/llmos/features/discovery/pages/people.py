@@ -25,7 +25,7 @@ from llmos.features.accounts.queries import (
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import render_page, request_locale
 from llmos.features.discovery.activity import activity_year
-from llmos.features.discovery.hrefs import thread_href
+from llmos.features.discussions.hrefs import thread_href
 from llmos.features.discussions.models import Thread
 from llmos.features.repos.cursors import cursor_int
 from llmos.features.repos.likes import list_liked_repos
@@ -212,7 +212,7 @@ def _list_threads(
 def _thread(thread: Thread, repo: Repo | None) -> dict[str, Any]:
     return {
         "title": thread.title,
-        "href": thread_href(thread, repo),
+        "href": thread_href(thread),
         "icon": "git-pull-request" if thread.is_pull_request else "message-square",
         "where": repo.repo_name if repo is not None else "",
         "comment_count": thread.comment_count,

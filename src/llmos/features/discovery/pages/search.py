@@ -16,8 +16,8 @@ from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import render_page, request_locale
 from llmos.features.discovery.guide import find_guide
 from llmos.features.discovery.highlight import mark_words, snippet
-from llmos.features.discovery.hrefs import thread_href
 from llmos.features.discovery.posts import find_posts, suggest_threads
+from llmos.features.discussions.hrefs import thread_href
 from llmos.features.repos.models import Repo
 from llmos.features.repos.page_selections import card_beginnings, list_by_object_id, list_people
 from llmos.features.repos.pages.labels import KINDS, TYPE_ICONS, TYPE_LABELS
@@ -108,7 +108,7 @@ def _posts(db: Session, actor: Actor, query: str, limit: int) -> list[dict[str, 
     return [
         {
             "title": mark_words(found.thread.title, query),
-            "href": thread_href(found.thread, found.repo, found.comment),
+            "href": thread_href(found.thread, found.comment),
             "text": snippet(found.comment.text, query),
             "icon": "git-pull-request" if found.thread.kind == "pull_request" else "message-square",
             "where": found.repo.repo_name if found.repo is not None else "",
@@ -144,7 +144,7 @@ def suggestions(request: Request, db: ReadDb, actor: ActorDep) -> Response:
             for person in list_people(db, query, limit=3)
         ]
         items += [
-            {"label": found.thread.title, "href": thread_href(found.thread, found.repo), "kind": "thread"}
+            {"label": found.thread.title, "href": thread_href(found.thread), "kind": "thread"}
             for found in suggest_threads(db, actor, query)
         ]
         items += [

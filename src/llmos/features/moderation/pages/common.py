@@ -11,6 +11,7 @@ from llmos.core.errors import BadRequest
 from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import User
 from llmos.features.auth.texts import render_text, text_references
+from llmos.features.discussions.hrefs import repo_href, thread_href
 from llmos.features.discussions.models import Comment
 from llmos.features.moderation import queries
 from llmos.features.moderation.models import Measure
@@ -18,7 +19,6 @@ from llmos.features.moderation.queries import Label
 from llmos.features.moderation.scope import Scope
 from llmos.features.moderation.subjects import COMMENT, THREAD, USER, Subject
 from llmos.features.moderation.wording import BY_REPORTS, FAVOURS, KIND_LABELS, VERBS
-from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.infra.i18n import Locale, lazy, translator
 from llmos.ui.filters import with_query
 from llmos.ui.markdown import References

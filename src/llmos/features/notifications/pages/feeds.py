@@ -11,9 +11,9 @@ from llmos.core.errors import NotFound, RepoNotFound
 from llmos.features.accounts.actor import ANONYMOUS
 from llmos.features.accounts.policy import access_namespace
 from llmos.features.discussions.categories import access_category
+from llmos.features.discussions.hrefs import repo_href, thread_href
 from llmos.features.discussions.policy import access_topic
 from llmos.features.notifications import feeds
-from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.repos.naming import parse_repo_type
 from llmos.features.repos.policy import can_read, get_repo
 from llmos.infra.i18n import lazy

@@ -17,8 +17,8 @@ from llmos.features.auth.page_context import (
     request_locale,
     safe_next,
 )
+from llmos.features.discussions.hrefs import repo_href
 from llmos.features.notifications import queries, service
-from llmos.features.notifications.hrefs import repo_href
 from llmos.features.notifications.live import EventStream, LiveNews, event
 from llmos.features.notifications.models import Notification
 from llmos.features.notifications.reasons import LABELS

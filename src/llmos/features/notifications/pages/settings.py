@@ -11,7 +11,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace, User
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import PageForm, redirect_page, redirect_to_login, render_page
-from llmos.features.notifications.hrefs import repo_href
+from llmos.features.discussions.hrefs import repo_href
 from llmos.features.notifications.models import NamespaceWatch, RepoWatch
 from llmos.features.notifications.reasons import LABELS, MODES, REASONS
 from llmos.features.notifications.service import change_wishes, get_wishes

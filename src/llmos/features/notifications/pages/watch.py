@@ -24,10 +24,10 @@ from llmos.features.auth.page_context import (
     render_page,
     safe_next,
 )
+from llmos.features.discussions.hrefs import repo_href, thread_href
 from llmos.features.discussions.models import Thread
 from llmos.features.discussions.policy import can_see as can_see_thread
 from llmos.features.notifications import watching
-from llmos.features.notifications.hrefs import repo_href, thread_href
 from llmos.features.repos.models import Repo
 from llmos.features.repos.policy import can_read
 from llmos.infra.i18n import lazy

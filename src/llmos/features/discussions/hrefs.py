@@ -1,4 +1,4 @@
-"""Where the things that notifications and feeds speak of are found."""
+"""Where repositories and threads are found, for the features that speak of them."""
 
 from __future__ import annotations
 
