@@ -19,6 +19,7 @@ from llmos.features.jobs.keeping import JobKeeper
 from llmos.features.moderation.events import remind_of_cases
 from llmos.features.moderation.standing import recount_standings
 from llmos.features.notifications import events as _events  # noqa: F401  # who is told of what
+from llmos.features.notifications import job_events as _job_events  # noqa: F401  # jobs that ended
 from llmos.features.notifications import webhook_events as _webhook_events  # noqa: F401
 from llmos.features.notifications.digests import forget_old, queue_digests
 from llmos.features.notifications.webhook_delivery import Courier, forget_old_deliveries

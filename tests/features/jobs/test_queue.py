@@ -18,6 +18,9 @@ from llmos.features.jobs.models import JobAttempt, JobLog, RunnerCredit
 from llmos.features.jobs.policy import access_job
 from llmos.features.jobs.rules import MAX_LOST
 from llmos.features.jobs.service import cancel, repeat
+from llmos.features.notifications import job_events as _job_events  # noqa: F401
+from llmos.features.notifications.models import Notification
+from llmos.infra.queue.outbox import deliver_due
 
 
 def _let_leases_run_out(hub: Hub) -> None:
@@ -453,3 +456,16 @@ def test_a_long_poll_wakes_up_for_a_new_job(hub: Hub) -> None:
     thread.join()
     assert found[0]["job_id"] == job_id
     assert time.monotonic() - began < 5
+
+
+def test_the_end_of_a_training_is_told(hub: Hub) -> None:
+    training, trivial = hub.submit(recipe={"name": "tiny"}), hub.submit()
+    runner = hub.runner()
+    for job_id in (training, trivial):
+        runner.claim()
+        runner.state(job_id, "succeeded")
+    while deliver_due(hub.rt.database):
+        pass
+    with hub.rt.database.reading() as db:
+        told = db.query(Notification).one()
+    assert (told.kind, told.title, told.href) == ("job.succeeded", "tiny", f"/jobs/ada/{training}")
