@@ -51,7 +51,7 @@ def test_every_sample_serves_its_objective(tmp_path: Path, name: str) -> None:
     assert corpus.statistics.validation >= 1
     assert len(list(corpus)) == len(corpus) == corpus.statistics.train
     assert len(list(corpus.examples("validation"))) == corpus.statistics.validation
-    assert corpus.sources[0]["files"] == [name]
+    assert corpus.sources[0]["files"] == corpus.sources[0]["samples"] == [name]
 
 
 def test_the_split_depends_on_content_alone(tmp_path: Path) -> None:
@@ -143,6 +143,19 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         loaded(tmp_path, data_of("folder"))
     with pytest.raises(DataError, match=r"Nothing is left to learn from .*5 short"):
         loaded(tmp_path, data_of(rows(tmp_path, [{"text": "a"}] * 5), cleaning={"min_chars": 9}))
+
+
+def test_a_data_set_laid_by_a_runner_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laid = tmp_path / "inputs"
+    (laid / "data").mkdir(parents=True)
+    rows(laid / "data", [{"text": f"Line {n}"} for n in range(40)], "train.jsonl")
+    rows(laid / "data", [{"text": "x"}], "test.jsonl")
+    (laid / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# Poems\n")
+    monkeypatch.setenv("LLMOS_INPUTS", json.dumps({"dataset:ada/poems": str(laid)}))
+    data = Data.model_validate({"sources": [{"dataset": "ada/poems", "revision": "c" * 40}]})
+    corpus = loaded(tmp_path, data)
+    assert corpus.statistics.read == 40
+    assert (corpus.sources[0]["licence"], corpus.sources[0]["revision"]) == ("cc-by-4.0", "c" * 40)
 
 
 def test_splits_of_a_data_set() -> None:

@@ -22,7 +22,7 @@ def facts(**changed: Any) -> CardFacts:
         "objective": "clm",
         "recipe": "version: 1\nobjective: clm\n",
         "sources": [
-            {"files": ["english.txt"], "size_bytes": 100_000, "revision": None, "licence": None},
+            {"files": ["english.txt"], "samples": ["english.txt"], "size_bytes": 100_000},
             {"dataset": "ada/poems", "revision": "f" * 40, "licence": "cc-by-4.0", "size_bytes": 5_000_000},
         ],
         "file_licences": {"english.txt": "cc0-1.0"},
@@ -68,6 +68,12 @@ def test_the_hub_accepts_the_card_and_reads_its_facts() -> None:
     assert "1,200 documents were read, 1,100 learnt from, 60 held out; left out: 40 near." in card
     assert "Not chosen" in card
     assert "'''United'''" in card
+
+
+def test_of_somebodys_own_file_no_licence_is_known() -> None:
+    card = model_card(facts(sources=[{"files": ["english.txt"], "samples": [], "size_bytes": 1}]))
+    assert read_card(card).data["license"] == "other"
+    assert "english.txt does not say its licence" in card
 
 
 def test_a_tuned_model_names_its_base_and_warns_of_a_conflict() -> None:

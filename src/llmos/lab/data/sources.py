@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +13,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from llmos.lab.data.errors import DataError
 from llmos.lab.data.readers import SUFFIXES, check_readable
 from llmos.lab.recipes.schema import Source
+from llmos.lab.samples import FOLDER as SAMPLES
 
 if TYPE_CHECKING:
     from llmos.client.hub import Hub, RepoState
@@ -40,6 +45,8 @@ class Opened:
     dataset: str | None = None
     revision: str | None = None
     licence: str | None = None
+    # Names of files that LLMOS ships; `llmos.lab.samples` says their licences.
+    samples: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """JSON for the card: where the data is from, its revision and licence."""
@@ -51,6 +58,7 @@ class Opened:
             "split": self.source.split,
             "weight": self.source.weight,
             "files": [file.name for file in self.files],
+            "samples": list(self.samples),
             "size_bytes": sum(file.size_bytes for file in self.files),
         }
 
@@ -62,19 +70,45 @@ def open_source(source: Source, *, base: Path, hub: Hub | None = None) -> Opened
     there (naming those that are), and what `Hub.access_repo` raises.
     """
     if source.dataset is None:
-        return Opened(source, [_local(path) for path in local_files(source.files, base)])
+        paths = local_files(source.files, base)
+        shipped = tuple(path.name for path in paths if path.resolve().parent == SAMPLES)
+        return Opened(source, [_local(path) for path in paths], samples=shipped)
+    laid = json.loads(os.environ.get("LLMOS_INPUTS") or "{}").get(f"dataset:{source.dataset}")
+    if laid:
+        return _open_laid(source, Path(laid))
     if hub is None:
         from llmos.client.hub import Hub
 
         hub = Hub(retry_for_s=60)
     repo = hub.access_repo(source.dataset, "dataset", source.revision)
-    paths = split_files(repo.card, [file.path for file in repo.files], source)
+    paths_there = split_files(repo.card, [file.path for file in repo.files], source)
     by_path = {file.path: file for file in repo.files}
     files = [
         DataFile(path, by_path[path].size_bytes, by_path[path].content_id, _fetcher(hub, repo, path))
-        for path in paths
+        for path in paths_there
     ]
     return Opened(source, files, repo.name, repo.commit, repo.licence)
+
+
+def _open_laid(source: Source, folder: Path) -> Opened:
+    """A data set whose files a runner laid into `folder`, at the revision the job was given."""
+    paths = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
+    card = _front_matter(folder / "README.md")
+    files = [_local(folder / path) for path in split_files(card, paths, source)]
+    licence = card.get("license")
+    known = licence if isinstance(licence, str) else None
+    return Opened(source, files, source.dataset, source.revision, known)
+
+
+def _front_matter(card: Path) -> dict[str, Any]:
+    """The YAML at the head of a card; {} where there is none that can be read."""
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    found = re.match(r"---\r?\n(.*?)\r?\n---", text, re.S)
+    try:
+        value = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _fetcher(hub: Hub, repo: RepoState, path: str) -> Callable[[], Path]:

@@ -75,7 +75,7 @@ class CardFacts:
     library: str = "transformers"
     stopped: str = ""
     has_curve: bool = True
-    # Licences of local files, by file name: nobody else says them.
+    # Licences of the files that LLMOS ships, by name; of other local files nobody knows them.
     file_licences: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,9 +121,13 @@ def _parts(facts: CardFacts) -> list[tuple[str, str | None]]:
         if source.get("dataset"):
             parts.append((str(source["dataset"]), source.get("licence")))
             continue
-        for name in source.get("files", []):
-            parts.append((name, source.get("licence") or facts.file_licences.get(name)))
+        parts += [(name, _file_licence(facts, source, name)) for name in source.get("files", [])]
     return list(dict.fromkeys(parts))
+
+
+def _file_licence(facts: CardFacts, source: Mapping[str, Any], name: str) -> str | None:
+    known = facts.file_licences.get(name) if name in source.get("samples", []) else None
+    return source.get("licence") or known
 
 
 def _front_matter(facts: CardFacts, licence: str) -> dict[str, Any]:
@@ -205,7 +209,7 @@ def _data(facts: CardFacts) -> str:
     for source in facts.sources:
         name = source.get("dataset") or _files(source.get("files", []))
         licence = source.get("licence") or ", ".join(
-            sorted({facts.file_licences.get(file, "not said") for file in source.get("files", [])})
+            sorted({_file_licence(facts, source, file) or "not said" for file in source.get("files", [])})
         )
         size = f"{source.get('size_bytes', 0) / 1e6:.2f} MB"
         revision = f"`{str(source['revision'])[:12]}`" if source.get("revision") else "local"
