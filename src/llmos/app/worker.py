@@ -59,10 +59,10 @@ class Aside:
             log.exception("task %s failed", getattr(self.task, "__name__", self.task))
 
 
-def run_due(rt: Runtime, tasks: list[Periodic], now_s: float) -> None:
+def run_due(rt: Runtime, tasks: list[Periodic], now_s: float, stop: threading.Event | None = None) -> None:
     """Run every task whose time has come; a failing one is logged and waits its full period."""
     for task in tasks:
-        if now_s < task.next_at:
+        if now_s < task.next_at or (stop is not None and stop.is_set()):
             continue
         try:
             task.run(rt)
@@ -71,23 +71,29 @@ def run_due(rt: Runtime, tasks: list[Periodic], now_s: float) -> None:
         task.next_at = time.monotonic() + task.period_s
 
 
-def work(rt: Runtime, stop: threading.Event) -> None:
+def work(rt: Runtime, stop: threading.Event, tasks: list[Periodic] | None = None) -> None:
+    """Deliver the outbox until told to stop; the tasks run beside it, so that news waits for none."""
     from llmos.app.tasks import periodic_tasks
 
-    tasks = periodic_tasks()
-    is_settled = False
+    due = periodic_tasks() if tasks is None else tasks
+    beside = threading.Thread(target=_run_tasks, args=(rt, due, stop), name="tasks")
+    beside.start()
     while not stop.is_set():
         delivered = 0
         try:
             delivered = deliver_due(rt.database, side="inside")
         except Exception:  # worker loop: the database may be away for a moment
             log.exception("outbox delivery failed")
-        run_due(rt, tasks, time.monotonic())
-        if not is_settled:
-            settle()
-            is_settled = True
         if not delivered:
             stop.wait(IDLE_S)
+    beside.join()
+
+
+def _run_tasks(rt: Runtime, tasks: list[Periodic], stop: threading.Event) -> None:
+    run_due(rt, tasks, time.monotonic(), stop)
+    settle()
+    while not stop.wait(IDLE_S):
+        run_due(rt, tasks, time.monotonic(), stop)
 
 
 def main() -> None:
