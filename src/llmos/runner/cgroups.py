@@ -204,7 +204,8 @@ def _open_group(group: Path, *, leave: bool) -> dict[str, Path] | None:
             for pid in (group / "cgroup.procs").read_text().split():
                 with contextlib.suppress(ProcessLookupError):
                     (leaf / "cgroup.procs").write_text(pid)
-        for name in _V2_WANTED:
+        there = (group / "cgroup.subtree_control").read_text().split()
+        for name in set((group / "cgroup.controllers").read_text().split()) & set(_V2_WANTED) - set(there):
             with contextlib.suppress(OSError):
                 (group / "cgroup.subtree_control").write_text(f"+{name}")
         there = (group / "cgroup.subtree_control").read_text().split()

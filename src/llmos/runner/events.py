@@ -2,8 +2,8 @@
 
 The kinds are those of `wire.jobs.JobEvent`, as `{"kind": "metric", "step": 10, "name": "loss",
 "value": 2.5}`. A checkpoint is told by its folder below /job, `{"kind": "checkpoint", "path":
-"output/checkpoint-100", "step": 100}`: the runner publishes it. Anything else is left out, and
-the log says so once.
+"output/checkpoint-100", "step": 100}`: the runner publishes it. Log lines are passed over, as what is
+printed is the log; anything else is left out, and the log says so once.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class EventReader:
                 if isinstance(found, dict) and found.get("kind") == "checkpoint":
                     checkpoints.append(_checkpoint(found))
                 elif isinstance(found, dict) and found.get("kind") == "log":
-                    events.append({"kind": "log", "text": str(found["text"])[:16_000]})
+                    continue  # what a job prints is its log already
                 else:
                     checked = _TOLD.validate_python(found, strict=False)
                     events.append(checked.model_dump(mode="json"))
