@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from sqlalchemy import func, select, update
 
@@ -23,6 +24,7 @@ from llmos.features.buckets.changes import (
 from llmos.features.buckets.deletion import KEEP_DELETED, purge_deleted_buckets
 from llmos.features.buckets.models import Bucket, BucketChange, BucketFile
 from llmos.features.buckets.repair import find_bucket_problems
+from llmos.features.storage.xet.models import XetXorb
 from llmos.infra.runtime import Runtime
 
 MADE = make_file(1)
@@ -128,6 +130,38 @@ def test_forms(rt: Runtime, buckets: Buckets) -> None:
     assert buckets.send("GET", settings, "grace").status_code == 404
     assert post(buckets, settings, action="delete", confirm="ada/web") == 303
     assert "ada/web" in page(buckets, "/buckets/ada/-/deleted")
+
+
+def stored_bytes(rt: Runtime) -> int:
+    with rt.database.reading() as db:
+        return db.scalar(select(func.sum(XetXorb.raw_bytes))) or 0
+
+
+def test_a_browser_sends_what_is_stored_once(rt: Runtime, buckets: Buckets, bucket: str) -> None:
+    data = np.random.default_rng(1).bytes(2_000_000)
+
+    def send(name: str, content: bytes) -> int:
+        before = stored_bytes(rt)
+        sent = buckets.send("POST", f"/buckets/{bucket}/upload", files=[("files", (name, content))],
+                            headers=ORIGIN, follow_redirects=False)  # fmt: skip
+        assert sent.status_code == 303, sent.text
+        assert buckets.send("GET", f"/buckets/{bucket}/resolve/{name}").content == content
+        return stored_bytes(rt) - before
+
+    assert send("a.bin", data) == len(data)
+    assert send("b.bin", data) == 0
+    changed = data[:1_000_000] + b"changed" + data[1_000_000:]
+    assert 0 < send("c.bin", changed) <= 3 * 131_072
+    assert 0 < send("a.bin", b"put in front" + data) <= 2 * 131_072
+    assert send("twice.bin", np.random.default_rng(2).bytes(500_000) * 3) < 2 * 500_000
+    with rt.database.reading() as db:
+        hashes = set(db.scalars(select(BucketFile.xet_hash)))
+    other = buckets.create("grace/things", "grace")
+    buckets.send("POST", f"/buckets/{other}/upload", "grace", files=[("files", ("a.bin", changed))],
+                 headers=ORIGIN, follow_redirects=False)  # fmt: skip
+    assert buckets.send("GET", f"/buckets/{other}/resolve/a.bin", "grace").content == changed
+    with rt.database.reading() as db:
+        assert set(db.scalars(select(BucketFile.xet_hash))) == hashes, "cut the same in every namespace"
 
 
 def bucket_id(rt: Runtime) -> int:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llmos.features.storage.xet.models import XetDedupChunk, XetFile, XetXorb, XetXorbScope
-from llmos.features.storage.xet.tables import TableCache, unpack_terms
+from llmos.features.storage.xet.tables import TableCache, unpack_terms, xorbs_of
 from llmos.features.storage.xet.xorbs import touch_xorbs
 from llmos.infra.runtime import Runtime
 from llmos.infra.xet.arrays import np
-from llmos.infra.xet.chunks import unpack_chunks
-from llmos.infra.xet.hashes import from_hex, to_hex
+from llmos.infra.xet.chunks import ChunkTable, unpack_chunks
+from llmos.infra.xet.hashes import XetHash, from_hex, to_hex
 from llmos.infra.xet.shard import ShardFile, ShardTerm
 from llmos.infra.xet.shard_writer import dedup_shard
 
@@ -50,27 +50,41 @@ def knows_chunk(db: Session, chunk_hash: str, scope_id: int) -> bool:
 def answer_dedup(db: Session, rt: Runtime, chunk_hash: str, scope_id: int) -> bytes | None:
     """The reply to a dedup question, or None if the namespace does not have this chunk.
 
-    It lists the xorbs of the file that holds the chunk, from the chunk on, as far as the namespace
-    knows all of each, with chunk hashes hidden by a key of the namespace: what is not known already
-    cannot be learned. The xorbs told of are kept for as long as clients may remember them. Needs a
-    writing session.
+    It lists what `known_around` tells, with chunk hashes hidden by a key of the namespace: what is
+    not known already cannot be learned. Needs a writing session.
     """
+    listed = known_around(db, chunk_hash, scope_id)
+    if not listed:
+        return None
+    now_s = int(time.time())
+    return dedup_shard(listed, dedup_key(rt, scope_id), now_s, now_s + ADVERTISED_S)
+
+
+def known_around(db: Session, chunk_hash: str, scope_id: int) -> list[tuple[XetHash, ChunkTable]]:
+    """The xorbs of the file that holds the chunk, from the chunk on, as far as the namespace knows
+    all of each. They are kept for as long as clients may remember them. Needs a writing session."""
     row = db.get(XetDedupChunk, (chunk_hash, scope_id))
     file = db.get(XetFile, row.file_hash) if row else None
     if file is None:
-        return None
-    names = _xorbs_from(db, unpack_terms(file.terms), chunk_hash)
+        return []
+    return _told(db, _xorbs_from(db, unpack_terms(file.terms), chunk_hash), scope_id)
+
+
+def known_in(db: Session, xet_hash: str, scope_id: int) -> list[tuple[XetHash, ChunkTable]]:
+    """The same of the first xorbs of a file, for who may read all of it."""
+    file = db.get(XetFile, xet_hash)
+    names = [] if file is None else xorbs_of(unpack_terms(file.terms))[:MAX_XORBS_PER_REPLY]
+    return _told(db, names, scope_id)
+
+
+def _told(db: Session, names: Sequence[str], scope_id: int) -> list[tuple[XetHash, ChunkTable]]:
     is_told = XetXorbScope.xorb_hash.in_(names) & (XetXorbScope.scope_id == scope_id)
     known = db.scalars(select(XetXorbScope.xorb_hash).where(is_told)).all()
     # Before the look: what garbage collection has not removed by now it leaves alone.
     touch_xorbs(db, known)
     is_usable = XetXorb.xorb_hash.in_(known) & XetXorb.quarantined_at.is_(None)
     rows = db.scalars(select(XetXorb).where(is_usable))
-    listed = [(from_hex(xorb.xorb_hash), unpack_chunks(xorb.chunks)) for xorb in rows]
-    if not listed:
-        return None
-    now_s = int(time.time())
-    return dedup_shard(listed, dedup_key(rt, scope_id), now_s, now_s + ADVERTISED_S)
+    return [(from_hex(xorb.xorb_hash), unpack_chunks(xorb.chunks)) for xorb in rows]
 
 
 def _xorbs_from(db: Session, terms: list[ShardTerm], chunk_hash: str) -> list[str]:
