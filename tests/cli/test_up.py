@@ -128,3 +128,13 @@ def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert port in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_is_named_and_ends_the_start(tmp_path: Path) -> None:
+    env = os.environ | {"LLMOS_HOME": str(tmp_path / "home"), "LLMOS_PORT": "many"}
+    done = subprocess.run(
+        [sys.executable, "-m", "llmos.cli", "up"], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "Error: LLMOS_PORT: Input should be a valid integer" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -23,15 +23,19 @@ log = logging.getLogger("llmos.supervisor")
 MAX_BACKOFF_S = 30.0
 HEALTHY_AFTER_S = 60.0
 STOP_LIMIT_S = 20.0
-# By default every thread may get a heap of its own, which then stays half empty.
-CHILD_ENV = {"MALLOC_ARENA_MAX": "2"}
+READY_LIMIT_S = 20.0
+# EX_CONFIG of sysexits.h: starting again would not help.
+WRONG_SETTINGS = 78
+# By default every thread may get a heap of its own, which then stays half empty; and code keeps the
+# columns of every instruction, for marks in tracebacks.
+CHILD_ENV = {"MALLOC_ARENA_MAX": "2", "PYTHONNODEBUGRANGES": "1"}
 
 
 @dataclass
 class Part:
     """One child process: `command` runs until stopped; `once` parts may end well.
 
-    `delay_s` holds a part back at the start, so that the first page need not share the machine.
+    `delay_s` holds a part back after the first page can be had, which need not share the machine so.
     """
 
     name: str
@@ -45,10 +49,13 @@ class Part:
     done: bool = False
     env: dict[str, str] = field(default_factory=dict)
 
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            list(self.command), env=CHILD_ENV | dict(os.environ) | self.env, start_new_session=True
-        )
+    def start(self, ready_fd: int | None = None) -> None:
+        """Start the process; `ready_fd` is where it says that it is ready."""
+        env = CHILD_ENV | dict(os.environ) | self.env
+        kept = () if ready_fd is None else (ready_fd,)
+        if ready_fd is not None:
+            env["LLMOS_READY_FD"] = str(ready_fd)
+        self.process = subprocess.Popen(list(self.command), env=env, start_new_session=True, pass_fds=kept)
         self.started_at = time.monotonic()
         log.info("%s started (pid %d)", self.name, self.process.pid)
 
@@ -59,22 +66,49 @@ class Part:
 
 
 class Supervisor:
-    """Starts the parts, restarts what crashes, stops all on SIGINT or SIGTERM."""
+    """Starts the parts, restarts what crashes, stops all on SIGINT or SIGTERM.
+
+    The first part starts at once, the others when it is ready: when it has closed its copy of the
+    pipe that LLMOS_READY_FD names, or after READY_LIMIT_S.
+    """
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = list(parts)
         self._stop = threading.Event()
+        self._ready_fd: int | None = None
+        self._is_refused = False
 
-    def run(self) -> None:
-        """Block until told to stop; then end every part and return."""
+    def run(self) -> int:
+        """Block until told to stop; then end every part. The exit code: 1 if the settings are wrong."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        for part in self.parts:
-            part.next_start_at = time.monotonic() + part.delay_s
+        first, *others = self.parts
+        self._ready_fd, told_fd = os.pipe()
+        os.set_blocking(self._ready_fd, False)
+        first.start(told_fd)
+        os.close(told_fd)
+        deadline = time.monotonic() + READY_LIMIT_S
+        for part in others:
+            part.next_start_at = deadline + part.delay_s
         while not self._stop.wait(0.1):
+            if self._ready_fd is not None and self._was_told():
+                for part in others:
+                    part.next_start_at = min(part.next_start_at, time.monotonic() + part.delay_s)
             for part in self.parts:
                 self._watch(part)
         self._shut_down()
+        return 1 if self._is_refused else 0
+
+    def _was_told(self) -> bool:
+        """Whether the first part became ready just now."""
+        assert self._ready_fd is not None
+        try:
+            told = os.read(self._ready_fd, 1)
+        except BlockingIOError:
+            return False
+        os.close(self._ready_fd)
+        self._ready_fd = None
+        return bool(told)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._stop.is_set():  # a second Ctrl-C: no more patience
@@ -95,6 +129,10 @@ class Supervisor:
 
     def _ended(self, part: Part, code: int) -> None:
         part.process = None
+        if code == WRONG_SETTINGS and part is self.parts[0] and not part.failures:
+            self._is_refused = True
+            self._stop.set()
+            return
         if part.once and code == 0:
             part.done = True
             log.info("%s finished", part.name)
@@ -131,22 +169,22 @@ def python_part(name: str, module: str, *, once: bool = False, delay_s: float = 
     return Part(name, [sys.executable, "-m", module], once=once, delay_s=delay_s)
 
 
-def main() -> None:
-    """The parts of an instance; `llmos up` becomes this process once it has checked the settings."""
+def main() -> int:
+    """The parts of an instance; `llmos up` becomes this process."""
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     parts = [
         python_part("web", "llmos.app.serve"),
         # Prints the address once the web process answers.
-        python_part("greeting", "llmos.app.greeting", once=True, delay_s=1.5),
-        python_part("worker", "llmos.app.worker", delay_s=3.0),
+        python_part("greeting", "llmos.app.greeting", once=True, delay_s=0.3),
+        python_part("worker", "llmos.app.worker", delay_s=1.5),
     ]
     if os.environ.get("LLMOS_EXTRAS", "all") != "hub" or os.environ.get("LLMOS_RUNNER") == "on":
         # Ends well where the settings want no jobs here, or where none can be shut in.
-        parts.append(python_part("runner", "llmos.cli.builtin_runner", once=True, delay_s=4.0))
+        parts.append(python_part("runner", "llmos.cli.builtin_runner", once=True, delay_s=3.0))
     if os.environ.get("LLMOS_EXTRAS", "all") != "hub":
-        parts.append(python_part("training side", "llmos.app.install_lab", once=True, delay_s=5.0))
-    Supervisor(parts).run()
+        parts.append(python_part("training side", "llmos.app.install_lab", once=True, delay_s=4.0))
+    return Supervisor(parts).run()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

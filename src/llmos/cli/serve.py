@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 
@@ -9,5 +11,9 @@ import click
 def command() -> None:
     """Start the web process alone; `llmos up` starts the worker too."""
     from llmos.app.serve import main
+    from llmos.app.supervisor import WRONG_SETTINGS
 
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        sys.exit(1 if end.code == WRONG_SETTINGS else end.code)

@@ -15,12 +15,6 @@ def command() -> None:
     Prints the address and, until there is an admin, a one-time link that claims the admin
     account. The training side installs behind it unless LLMOS_EXTRAS=hub.
     """
-    from llmos.infra.settings import get_settings
-    from llmos.infra.web.ports import port_problem
-
-    settings = get_settings()
-    if problem := port_problem(settings.host, settings.port):
-        sys.exit(problem)
-    # The watcher needs nothing of what was imported so far: it stays small for as long as it runs.
+    # The watcher imports nothing of the server and stays small; the web process refuses wrong settings.
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "llmos.app.supervisor"])
