@@ -105,7 +105,8 @@ async def _touch(rt: Runtime, actor: Actor) -> None:
         return
     now = clock.now()
     known: tuple[str, int] = (key[0], key[1])
-    if now.timestamp() - _touched.get(known, 0.0) < TOUCH_EVERY.total_seconds():
+    # A clock that was set back must not keep a used credential looking unused.
+    if abs(now.timestamp() - _touched.get(known, 0.0)) < TOUCH_EVERY.total_seconds():
         return
     if len(_touched) > 10_000:
         _touched.clear()
