@@ -52,7 +52,7 @@ def list_repo_entries(db: Session, rt: Runtime, repo: Repo) -> list[Entry]:
             f"commit:{repo.object_id}:{commit.oid}",
             commit.title,
             f"{repo_href(repo)}/commit/{commit.oid}",
-            commit.author_name,
+            commit.author_name or "-",
             commit.committed_at,
             commit.body,
         )
