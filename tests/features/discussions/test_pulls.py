@@ -24,6 +24,7 @@ from llmos.features.discussions.queries import (
     list_line_comments,
     list_versions,
 )
+from llmos.features.discussions.review_notes import keep_note, list_notes
 from llmos.features.discussions.reviews import LineNote, read_gate, report_check, set_rules, submit_review
 from llmos.features.discussions.suggestions import apply_suggestion, find_suggestion
 from llmos.features.discussions.threads import open_topic
@@ -201,6 +202,8 @@ def test_threads_come_back_with_their_repository(place: Place) -> None:
         add_reaction(db, place.ada, thread, reply, "🚀")
         submit_review(db, place.ada, thread, "approve", "Yes.")
         set_rules(db, place.ada, place.repo, required_approvals=1)
+        spot = LinePlace("a.txt", "new", 1, thread.pull.head_oid or "")
+        keep_note(db, place.ada, thread, "not sent yet", spot, reply_to=reply)
     with place.rt.database.writing() as db:
         repo = db.get(Repo, place.repo.id)
         assert repo is not None
@@ -220,6 +223,7 @@ def test_threads_come_back_with_their_repository(place: Place) -> None:
         assert [version.text for version in list_versions(db, found)[found[1].id]] == ["first"]
         assert count_reactions(db, place.ada, found)[found[1].id][0].emoji == "🚀"
         assert read_gate(db, place.repo, thread, state_of(place, num).head_oid).is_open
+        assert [note.reply_to_id for note in list_notes(db, place.ada, thread)] == [found[1].id]
     merge_pull(place.rt, place.ada, thread.id)
     place.commit({"b.txt": b"2"}, by="grace", as_pull=True)
 

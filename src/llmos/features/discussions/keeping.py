@@ -16,6 +16,7 @@ from llmos.features.discussions.models import (
     Reaction,
     RepoThreadRules,
     Review,
+    ReviewNote,
     Thread,
     ThreadEvent,
     ThreadTag,
@@ -24,7 +25,7 @@ from llmos.features.repos.models import Repo
 from llmos.features.repos.tombstones import columns_of, keepers, values_of
 from llmos.infra.db.base import Base
 
-_OF_THREADS = (Review, Comment, ThreadEvent, PullRequest, ThreadTag)
+_OF_THREADS = (Review, Comment, ThreadEvent, PullRequest, ThreadTag, ReviewNote)
 _OF_COMMENTS = (CommentVersion, Reaction)
 _OF_REPOS = (RepoThreadRules, CommitCheck)
 _USER_KEY = "users.id"
@@ -85,7 +86,7 @@ class _Restorer:
             self._add_with_ids(table)
         for thread_row in self._kept.get("threads", []):
             self._point_to_comments(thread_row)
-        for rest in (ThreadEvent, PullRequest, ThreadTag, *_OF_COMMENTS, *_OF_REPOS):
+        for rest in (*_OF_THREADS[2:], *_OF_COMMENTS, *_OF_REPOS):
             made = [self._make(rest, row) for row in self._kept.get(rest.__tablename__, [])]
             self._db.add_all(row for row in made if row is not None)
         self._db.flush()
