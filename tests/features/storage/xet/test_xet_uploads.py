@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import struct
+import threading
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,17 +16,20 @@ import pytest
 from sqlalchemy import event, func, select
 
 from features.storage.xet.conftest import CHUNK_BYTES, Made, Store, make_file, object_path
+from llmos.core.errors import Unavailable
 from llmos.features.accounts.models import Namespace
 from llmos.features.repos.claims import get_claims, used_bytes
 from llmos.features.repos.models import Repo
 from llmos.features.repos.xet_claims import verify_claims
 from llmos.features.storage.xet.models import XetFile, XetXorb
 from llmos.features.storage.xet.reading import stream_file
+from llmos.features.storage.xet.xorbs import touch_xorbs
 from llmos.infra.runtime import Runtime
 from llmos.infra.xet.hashes import hash_range, to_hex
 from llmos.infra.xet.merkle import file_hash
 from llmos.infra.xet.shard import ShardFile, ShardTerm, ShardXorb
 from llmos.infra.xet.shard_writer import write_shard
+from llmos.protocols.xet import uploads
 
 MakeRepo = Callable[..., str]
 
@@ -65,6 +70,66 @@ def test_v2_shard_ends_with_result(store: Store, ada: str) -> None:
     status, text = store.post("/v2/shards", ada, made.shard())
     assert status == 200
     assert events(text)[-1] == {"type": "result", "result": 1}
+
+
+def test_v2_shard_tells_that_it_is_alive(
+    store: Store, rt: Runtime, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients give up on an answer that is silent for 300 s; here the database keeps it waiting."""
+    made, told, answers = make_file(1), threading.Event(), []
+    store.post(f"/v1/xorbs/default/{made.xorb_hash}", ada, made.xorb)
+    tell = uploads._Registration.progress
+
+    def progress(registration: uploads._Registration) -> dict[str, object]:
+        told.set()
+        return tell(registration)
+
+    monkeypatch.setattr(uploads, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(uploads._Registration, "progress", progress)
+    sender = threading.Thread(target=lambda: answers.append(store.post("/v2/shards", ada, made.shard())))
+    with rt.database.writing() as db:
+        touch_xorbs(db, [made.xorb_hash])  # locks it
+        sender.start()
+        assert told.wait(30)
+    sender.join()
+    ((status, text),) = answers
+    *progressing, last = events(text)
+    assert (status, last) == (200, {"type": "result", "result": 1})
+    assert progressing
+    for line in progressing:
+        assert line["type"] == "validating"
+        assert 0 <= int(str(line["verified"])) <= max(int(str(line["total"])), 0)
+
+
+def test_uploads_at_once_are_few_and_the_rest_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "WAIT_S", 0.01)
+    slots = uploads._Slots(1, "xorbs")
+
+    async def two_at_once() -> None:
+        async with slots.taken():
+            with pytest.raises(Unavailable, match="Too many xorbs") as refused:
+                async with slots.taken():
+                    raise AssertionError
+            assert refused.value.data["retry_after_s"] > 0
+        async with slots.taken():
+            pass
+
+    asyncio.run(two_at_once())
+
+
+def test_reading_takes_little_memory_whatever_the_size(store: Store, rt: Runtime, ada: str) -> None:
+    made = make_file(1, chunk_count=1500, scheme=0)
+    assert store.upload(ada, made)[0] == 200
+    digest = hashlib.sha256()
+    tracemalloc.start()
+    try:
+        for piece in stream_file(rt, made.file_hash):
+            digest.update(piece)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert digest.hexdigest() == made.file.sha256
+    assert peak_bytes < len(made.data) / 4
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1"])
