@@ -372,17 +372,16 @@ def test_the_command_line(server: LiveServer, ada: HfApi, runner: PlainRunner, t
     output = running.communicate(timeout=60)[0]
     assert "said by the job" in output
     assert running.returncode == 0, output
-    for words in (
-        ("jobs", "ps", "-a", "--no-truncate"),
-        ("jobs", "inspect", claimed),
-        ("jobs", "logs", claimed),
-        ("jobs", "scheduled", "ps"),
+    for words, expected in (
+        (("jobs", "ps", "-a", "--no-truncate"), claimed),
+        (("jobs", "logs", claimed), "said by the job"),
+        (("jobs", "inspect", claimed, "--format", "json"), claimed),
+        (("jobs", "scheduled", "ps"), ""),
     ):
         done = hf(*words)
         text = done.communicate(timeout=60)[0]
         assert done.returncode == 0, text
-        if "scheduled" not in words:
-            assert claimed in text or "said by the job" in text
+        assert expected in text
 
 
 def _wait_for_job(ada: HfApi) -> str:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from llmos.core.errors import Unprocessable
 from llmos.features.auth.edge import presented_token
-from llmos.features.jobs.claiming import claim_job, find_candidates
+from llmos.features.jobs.claiming import claim_job, find_candidates, is_anything_queued
 from llmos.features.jobs.models import Runner
 from llmos.features.jobs.reporting import take_events, take_heartbeat, take_proposal
 from llmos.features.jobs.runners import needs_note, note_seen, runner_of, welcome
@@ -40,6 +40,7 @@ from llmos.wire.runners import DrainRequest, RunnerHello
 router = Router(tags=["runners"])
 
 POLL_S = 0.25
+LOOK_AGAIN_S = 1.0
 MAX_BODY_BYTES = 8 * 1024 * 1024
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T", bound=BaseModel)
@@ -101,10 +102,14 @@ async def post_claim(request: Request, rt: RuntimeDep) -> Response:
     if needs_note(runner, hello):
         await run_write(rt, lambda db: note_seen(db, runner.id, hello))
     ends_at = time.monotonic() + min(hello.wait_s, MAX_CLAIM_WAIT_S)
+    look_at = 0.0
     while True:
-        claim = await _try(request, rt, hello)
-        if claim is not None:
-            return _say(claim)
+        if time.monotonic() >= look_at and await run_read(rt, is_anything_queued):
+            claim = await _try(request, rt, hello)
+            if claim is not None:
+                return _say(claim)
+            # What waits is not for this one: no need to look as often.
+            look_at = time.monotonic() + LOOK_AGAIN_S
         if time.monotonic() >= ends_at or has_end_begun() or await request.is_disconnected():
             return Response(status_code=204)
         await asyncio.sleep(POLL_S)

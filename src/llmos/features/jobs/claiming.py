@@ -38,6 +38,12 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _TOKEN_GRACE = timedelta(hours=1)
 
 
+def is_anything_queued(db: Session) -> bool:
+    """Whether a full look is worth its while; for runners that ask several times a second."""
+    statement = select(Job.id).where(Job.state == "queued", Job.available_at <= clock.now()).limit(1)
+    return db.scalar(statement) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """What decides whether a runner suits a job, without the rest of its row."""
