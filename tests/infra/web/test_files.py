@@ -20,14 +20,16 @@ def pieces(start, end):
         start += 1000_000
 
 
-@pytest.fixture(params=["file", "stream"])
+@pytest.fixture(params=["file", "stream", "copy that went"])
 def client(request, tmp_path):
     path = tmp_path / "data"
     path.write_bytes(DATA)
     if request.param == "file":
         content = Content(len(DATA), "tag", path=path)
-    else:
+    elif request.param == "stream":
         content = Content(len(DATA), "tag", stream=pieces)
+    else:
+        content = Content(len(DATA), "tag", path=tmp_path / "gone", stream=pieces)
 
     async def endpoint(asked: Request):
         try:

@@ -30,7 +30,8 @@ class Content:
     """Bytes to send: in a file of this machine (`path`), in memory (`data`), or to be had piece by
     piece (`stream`).
 
-    `etag` is without quotes. The content under one etag never changes.
+    With both, the file is a copy that may go at any time. `etag` is without quotes. The content under
+    one etag never changes.
     """
 
     size_bytes: int
@@ -113,7 +114,11 @@ class ContentResponse(Response):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise _bytes_missing() from error
+            if self._content.stream is None:
+                raise _bytes_missing() from error
+            # A cached copy made room for another since it was found.
+            await self._send_stream(receive, send)
+            return
         try:
             if os.fstat(fd).st_size < self._range.end:
                 raise _bytes_missing()
