@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import content, discovery, live, pages, transfer, whole, xet
+from benchmarks import content, discovery, jobs, live, pages, training_data, transfer, whole, xet
 from benchmarks.bench import Bench, bench_server
 from benchmarks.report import Row, as_json, print_rows
 
@@ -24,6 +24,8 @@ ALL: dict[str, Benchmark] = {
     "search-posts": discovery.search_posts,
     "pages": pages.pages,
     "live": live.live,
+    "job-start": jobs.start,
+    "jobs-thousand": jobs.thousand,
     "tree": content.tree,
     "commit": content.commit,
     "xet-upload": xet.upload,
@@ -31,6 +33,7 @@ ALL: dict[str, Benchmark] = {
     "xet-variants": xet.variants,
     "xet-download": xet.download,
     "xet-memory": xet.memory,
+    "tokenise": training_data.tokenise,
     "memory": whole.idle_memory,
     "cold-start": whole.cold_start,
 }

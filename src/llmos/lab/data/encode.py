@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,15 +57,28 @@ def _cut(text: str, start: int) -> int:
     return limit
 
 
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """While this lasts `tokenizers` uses all cores; a run that forks later may have told it not to."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before
+
+
 def iter_token_ids(
     texts: Iterable[str], tokenizer: Tokenizer, *, bos_id: int | None = None, eos_id: int | None = None
 ) -> Iterator[NDArray[np.uint32]]:
     """The token ids of each text in order, between `bos_id` and `eos_id` where given.
 
-    The tokenizer's own template adds nothing. Uses all cores unless TOKENIZERS_PARALLELISM is false.
+    The tokenizer's own template adds nothing.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    with ThreadPoolExecutor(1) as pool:
+    with all_cores(), ThreadPoolExecutor(1) as pool:
         waiting: tuple[list[int], Future[list[Any]]] | None = None
         for batch in _batches(texts):
             counts = [len(parts) for parts in batch]

@@ -6,12 +6,11 @@ does not: it forgets blanks, and calls a character it has not met [UNK].
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmos.lab.data.encode import pieces
+from llmos.lab.data.encode import all_cores, pieces
 from llmos.lab.data.errors import DataError
 from llmos.lab.tokenizers.specials import Role, Specials, specials_of
 
@@ -61,10 +60,10 @@ def train_fast(
             f"tokenizer.train.vocab_size: {vocab_size} is too small; {kind} needs at least {least} "
             f"({len(specials.tokens)} special tokens and what every text is spelt from)."
         )
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     tokenizer, trainer = _untrained(kind, vocab_size, min_frequency, specials)
     seen = _Counted(texts)
-    tokenizer.train_from_iterator(iter(seen), trainer=trainer)
+    with all_cores():
+        tokenizer.train_from_iterator(iter(seen), trainer=trainer)
     if seen.chars == 0:
         raise DataError("There is no text to make a tokenizer from: all documents are empty.")
     _add_template(tokenizer, specials)
