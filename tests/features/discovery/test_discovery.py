@@ -141,6 +141,8 @@ def test_snippets_are_safe_and_near_the_word() -> None:
     assert found.startswith("…")
     assert "<mark>大模型</mark>" in snippet("我们训练大模型。", "大模型")
     assert snippet("nothing", "") == "nothing"
+    table = snippet("| step | loss |\n|--:|:--|\n| 1 | 2 |\n\n---\nuse --create-pr", "loss")
+    assert table == "step <mark>loss</mark> 1 2 use --create-pr"
 
 
 def test_which_model_fits(town: Town) -> None:

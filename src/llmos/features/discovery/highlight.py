@@ -6,7 +6,7 @@ import re
 
 from markupsafe import Markup, escape
 
-_MARKS = re.compile(r"[*_`#>|]+|!?\[([^\]]*)\]\([^)]*\)|<[^>]{0,200}>")
+_MARKS = re.compile(r"[*_`#>|]+|!?\[([^\]]*)\]\([^)]*\)|<[^>]{0,200}>|(?<![\w-]):?-{2,}:?(?![\w-])")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 BEFORE_CHARS = 60
 
