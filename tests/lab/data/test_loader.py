@@ -114,6 +114,10 @@ def test_few_texts_still_have_a_held_out_part(tmp_path: Path) -> None:
     assert head.endswith("Line 89 of the only text.")
     assert tail.startswith("Line 90")
     assert corpus.statistics.chars == len(head)
+    both = loaded(tmp_path, data_of(sample("english.txt"), sample("chinese.txt")))
+    assert both.statistics.languages == {"en": 1, "zh": 1}
+    assert (both.statistics.train, both.statistics.validation) == (2, 2)
+    assert 0.04 < both.statistics.validation_bytes / both.statistics.size_bytes < 0.06
     two = loaded(tmp_path, data_of(rows(tmp_path, [{"text": "Aa"}, {"text": "Bb"}]), held_out=0.01))
     assert (list(two.texts()), list(two.texts("validation"))) == (["Aa"], ["Bb"])
 

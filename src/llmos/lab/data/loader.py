@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "validation"]
 
-LOADER_VERSION = 1
+LOADER_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import IO
 
 from llmos.lab.data.clean import Cleaning, normalise, refusal
@@ -11,7 +12,7 @@ from llmos.lab.data.dedup import Deduplicator
 from llmos.lab.data.errors import DataError
 from llmos.lab.data.examples import Example, choose_columns, cut_end, draw, example_of, example_text
 from llmos.lab.data.language import language_of
-from llmos.lab.data.readers import iter_rows
+from llmos.lab.data.readers import TEXT_SUFFIXES, file_format, iter_rows
 from llmos.lab.data.sources import Opened
 from llmos.lab.data.statistics import Statistics
 from llmos.lab.recipes.schema import PRETRAINING, Data
@@ -20,8 +21,11 @@ from llmos.lab.recipes.schema import PRETRAINING, Data
 Progress = Callable[[int, int, int], None]
 Files = Mapping[str, IO[bytes]]
 
-# Of a longer text for pre-training the end is held out: a book is too much to hold out whole.
+# Of a longer text for pre-training the end is held out: a book is too much to hold out whole. Where
+# there are but a few files of text, each a document, the end of each is: they may differ in language.
 LONG_CHARS = 200_000
+LONG_OF_FEW_CHARS = 2000
+_FEW_FILES = 40
 _TELL_EVERY = 200
 
 
@@ -42,6 +46,7 @@ class Reader:
         self.statistics = Statistics()
         self.bytes_done = self.bytes_all = 0
         self.held_out = 0.0
+        self.long_chars = LONG_CHARS
         self.last = b""
         self.last_held = b""
         self.last_copies = 0
@@ -52,6 +57,8 @@ class Reader:
         for opened in validation:
             self._read(opened, out)
         self.held_out = 0.0 if validation else self.data.held_out
+        if sum(len(opened.files) for opened in sources) <= _FEW_FILES and all(map(_is_prose, sources)):
+            self.long_chars = LONG_OF_FEW_CHARS
         try:
             for opened in sources:
                 self._read(opened, out)
@@ -99,7 +106,7 @@ class Reader:
 
     def _put(self, example: Example, text: str, weight: float, out: Files) -> None:
         held, copies = draw(text)
-        if self.is_text and 0 < self.held_out < 1 and len(text) > LONG_CHARS:
+        if self.is_text and 0 < self.held_out < 1 and len(text) > self.long_chars:
             head, tail = cut_end(text, self.held_out)
             self._write({"text": tail}, tail, "validation", 1, out)
             example, text = {"text": head}, head
@@ -147,3 +154,9 @@ class Reader:
             self._write({"text": head}, head, "train", copies, out)
             example = {"text": text}
         self._write(example, text, "validation", 1, out)
+
+
+def _is_prose(opened: Opened) -> bool:
+    """Whether each file of a source is one document."""
+    kinds = {file_format(Path(file.name)) for file in opened.files}
+    return opened.source.unit == "document" and kinds <= set(TEXT_SUFFIXES)
