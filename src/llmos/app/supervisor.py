@@ -28,7 +28,7 @@ READY_LIMIT_S = 20.0
 WRONG_SETTINGS = 78
 # By default every thread may get a heap of its own, which then stays half empty; and code keeps the
 # columns of every instruction, for marks in tracebacks.
-CHILD_ENV = {"MALLOC_ARENA_MAX": "2", "PYTHONNODEBUGRANGES": "1"}
+CHILD_ENV = {"MALLOC_ARENA_MAX": "1", "PYTHONNODEBUGRANGES": "1"}
 
 
 @dataclass
