@@ -66,6 +66,11 @@ def test_a_command_from_the_form_to_its_log(hub: Hub, ada: Browser, grace: Brows
     assert ada.post(href, href, action="show").status_code == 303
     assert grace.get(href).status_code == 200
     assert "A</dt>" not in grace.get(href).text, "the environment is for members"
+    shape = grace.client.get(f"/api/jobs/ada/{job_id}").json()
+    assert (shape["environment"], shape["secrets"]) == ({}, {})
+    fork = grace.get(f"/jobs/grace/-/new?from={job_id}&of=ada").text
+    assert "print(1)" in fork
+    assert "A=b" not in fork
     assert grace.post(href, "/settings/profile", action="cancel").status_code == 403
     again = ada.post(href, href, action="repeat")
     assert again.status_code == 303

@@ -12,6 +12,7 @@ import pytest
 from features.jobs.conftest import MACHINE, FakeRunner, Hub, log
 from llmos.core import clock
 from llmos.core.errors import LlmosError, TooManyRequests
+from llmos.features.accounts.models import User
 from llmos.features.auth.models import AccessToken
 from llmos.features.jobs.keeping import JobKeeper, expire_leases
 from llmos.features.jobs.models import JobAttempt, JobLog, RunnerCredit
@@ -469,3 +470,11 @@ def test_the_end_of_a_training_is_told(hub: Hub) -> None:
     with hub.rt.database.reading() as db:
         told = db.query(Notification).one()
     assert (told.kind, told.title, told.href) == ("job.succeeded", "tiny", f"/jobs/ada/{training}")
+
+
+def test_jobs_of_a_suspended_person_do_not_run(hub: Hub) -> None:
+    job_id = hub.submit()
+    with hub.rt.database.writing() as db:
+        db.query(User).filter(User.id == hub.actor("ada").user_id).update({User.sanction: "suspend"})
+    assert hub.runner().claim() is None
+    assert hub.job(job_id).state == "canceled"

@@ -19,12 +19,14 @@ from llmos.core.ids import new_access_token, new_secret
 from llmos.features.accounts.models import User
 from llmos.features.auth.models import AccessToken
 from llmos.features.auth.tokens import add_token
+from llmos.features.jobs.ending import end_job
 from llmos.features.jobs.models import Job, JobAttempt, JobTurn, Runner
 from llmos.features.jobs.places import is_all_public
 from llmos.features.jobs.requests import NETWORK_LABEL
 from llmos.features.jobs.rules import ACTIVE
 from llmos.features.jobs.service import open_secrets
 from llmos.infra.db.upsert import upsert
+from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.security.secrets import hash_secret
 from llmos.wire.jobs import Claim, JobInput, JobOutput, JobSpec, Lease, Resources, ResumePoint
@@ -148,11 +150,20 @@ def claim_job(
         statement = select(Job).where(Job.id == job_id).options(lazyload("*"))
         statement = statement.with_for_update(skip_locked=True)
         job = db.scalars(statement.execution_options(populate_existing=True)).first()
-        if job is None or job.state != "queued":
+        if job is None or job.state != "queued" or not _may_run(db, job):
             continue
         if _suits(db, runner, hello, _Waiting(job.id, job.spec, job.quorum)):
             return _take(db, rt, runner, job, hub_url)
     return None
+
+
+def _may_run(db: Session, job: Job) -> bool:
+    """Whether whoever started it may still run jobs; if not, it is canceled."""
+    creator = db.get(User, job.creator_id)
+    if creator is not None and creator.disabled_at is None and not creator.is_sanctioned("suspend", "ban"):
+        return True
+    end_job(db, job, "canceled", reason=lazy("Whoever started it may not run jobs any more."))
+    return False
 
 
 def _take(db: Session, rt: Runtime, runner: Runner, job: Job, hub_url: str) -> Claim:

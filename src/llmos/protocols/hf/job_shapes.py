@@ -13,8 +13,8 @@ from llmos.features.jobs.requests import VolumeRequest
 from llmos.protocols.hf.answers import drop_none
 
 
-def job_json(job: Job, message: str = "") -> dict[str, Any]:
-    """`JobInfo`. Of secrets only the names are told."""
+def job_json(job: Job, message: str = "", *, is_member: bool = True) -> dict[str, Any]:
+    """`JobInfo`. Of secrets only the names are told, and to members of the owner alone."""
     spec = job.spec
     found = {
         "id": job.object_id,
@@ -24,8 +24,8 @@ def job_json(job: Job, message: str = "") -> dict[str, Any]:
         "dockerImage": spec["image"] or None,
         "command": spec["command"],
         "arguments": spec["arguments"],
-        "environment": spec["environment"],
-        "secrets": dict.fromkeys(spec["secret_names"]),
+        "environment": spec["environment"] if is_member else {},
+        "secrets": dict.fromkeys(spec["secret_names"]) if is_member else {},
         "flavor": spec["flavor"],
         "labels": job.labels,
         "volumes": _volumes(spec),

@@ -20,7 +20,7 @@ from llmos.core import clock
 from llmos.core.errors import LlmosError, Unavailable
 from llmos.features.auth.edge import resolve_actor
 from llmos.features.jobs.models import Job
-from llmos.features.jobs.policy import access_job
+from llmos.features.jobs.policy import access_job, can_see_jobs
 from llmos.features.jobs.streams import LogLineRow, Mark, mark_before_last, read_log
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
@@ -169,10 +169,10 @@ async def get_events(request: Request, rt: RuntimeDep, namespace: str, job_id: s
     """The job, now and whenever its state, phase or progress changes, until it is over."""
     actor = await resolve_actor(rt, request)
     job = await run_read(rt, lambda db: access_job(db, actor, namespace, job_id))
-    return _stream(_follow_states(rt, job.id))
+    return _stream(_follow_states(rt, job.id, is_member=can_see_jobs(actor, job.namespace)))
 
 
-async def _follow_states(rt: Runtime, row_id: int) -> AsyncIterator[bytes]:
+async def _follow_states(rt: Runtime, row_id: int, *, is_member: bool) -> AsyncIterator[bytes]:
     said: object = None
     async for is_ping in _pauses():
         job = await run_read(rt, lambda db: db.get(Job, row_id))
@@ -181,16 +181,17 @@ async def _follow_states(rt: Runtime, row_id: int) -> AsyncIterator[bytes]:
         seen = (job.state, job.attempt, job.phase, job.done, job.total, job.reason)
         if seen != said:
             said = seen
-            yield b"event: job\ndata: %s\n\n" % orjson.dumps(await run_read(rt, _shape_of(row_id)))
+            shape = await run_read(rt, _shape_of(row_id, is_member=is_member))
+            yield b"event: job\ndata: %s\n\n" % orjson.dumps(shape)
         elif is_ping:
             yield b": keep-alive\n\n"
         if job.is_over:
             return
 
 
-def _shape_of(row_id: int) -> Any:
+def _shape_of(row_id: int, *, is_member: bool) -> Any:
     def shape(db: Session) -> dict[str, Any]:
         job = db.get(Job, row_id)
-        return job_json(job) if job is not None else {}
+        return job_json(job, is_member=is_member) if job is not None else {}
 
     return shape

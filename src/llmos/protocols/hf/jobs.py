@@ -9,7 +9,7 @@ from llmos.core.errors import BadRequest, NotBuilt
 from llmos.features.auth.edge import ActorDep
 from llmos.features.jobs import service
 from llmos.features.jobs.flavors import FLAVORS
-from llmos.features.jobs.policy import access_job, access_owner
+from llmos.features.jobs.policy import access_job, access_owner, can_see_jobs
 from llmos.features.jobs.queries import STAGES, has_gpus, list_gpus, list_jobs, why_waiting
 from llmos.features.jobs.requests import parse_labels, parse_request
 from llmos.infra.i18n import lazy
@@ -50,16 +50,18 @@ def get_jobs(rt: RuntimeDep, db: ReadDb, actor: ActorDep, request: Request, name
             )
         )
     states = [state for stage in stages for state in STAGES[stage.upper()]]
+    owner = access_owner(db, actor, namespace)
+    is_member = can_see_jobs(actor, owner)
     page = list_jobs(
         db,
         actor,
-        access_owner(db, actor, namespace),
+        owner,
         states=states if stages else None,
         labels=query_labels(request),
         cursor=request.query_params.get("cursor"),
         limit=query_int(request, "limit"),
     )
-    return page_answer(request, rt.settings, page.map(job_json))
+    return page_answer(request, rt.settings, page.map(lambda job: job_json(job, is_member=is_member)))
 
 
 def query_labels(request: Request) -> dict[str, str]:
@@ -84,7 +86,8 @@ def post_job(rt: RuntimeDep, actor: ActorDep, db: WriteDb, namespace: str, body:
 @router.get(JOB)
 def get_job(db: ReadDb, actor: ActorDep, namespace: str, job_id: str) -> Response:
     job = access_job(db, actor, namespace, job_id)
-    return answer(job_json(job, why_waiting(db, job)))
+    is_member = can_see_jobs(actor, job.namespace)
+    return answer(job_json(job, why_waiting(db, job), is_member=is_member))
 
 
 @router.post(JOB + "/cancel")

@@ -62,9 +62,18 @@ def job_page(request: Request, db: ReadDb, actor: ActorDep, ns: str, job_id: str
         "last_mark": lines[-1].mark if lines else "0.0",
         "log_href": f"/api/jobs/{quote(job.namespace.name)}/{job.object_id}/logs",
         "may_change": can_run_jobs(actor, job.namespace),
+        "fork_href": _fork_href(actor, job),
         "may_cancel": not job.is_over and job.cancel_requested_at is None,
     }
     return render_page(request, actor, "jobs/detail.html", context)
+
+
+def _fork_href(actor: Actor, job: Job) -> str | None:
+    """Where somebody else makes a job of their own of this one."""
+    if actor.user_id is None or can_run_jobs(actor, job.namespace):
+        return None
+    owner = quote(job.namespace.name)
+    return f"/jobs/{quote(actor.name)}/-/new?from={job.object_id}&of={owner}"
 
 
 def live_part(request: Request, db: ReadDb, actor: ActorDep, ns: str, job_id: str) -> Response:

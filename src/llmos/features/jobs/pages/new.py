@@ -27,7 +27,7 @@ from llmos.features.jobs.flavors import DEFAULT_FLAVOR, FLAVORS, GIB
 from llmos.features.jobs.models import Job
 from llmos.features.jobs.pages.recipe_form import ESSENTIAL, RecipeGroup, collect_recipe, recipe_groups
 from llmos.features.jobs.pages.views import job_href
-from llmos.features.jobs.policy import access_job, access_owner, can_run_jobs, check_run_jobs
+from llmos.features.jobs.policy import access_job, access_owner, can_run_jobs, can_see_jobs, check_run_jobs
 from llmos.features.jobs.queries import has_gpus, list_gpus
 from llmos.features.jobs.recipes import read_recipe, recipe_schema
 from llmos.features.jobs.requests import JobRequest, parse_request
@@ -64,18 +64,20 @@ def new_page(request: Request, db: ReadDb, actor: ActorDep, ns: str) -> Response
     values = {"kind": query.get("kind", "recipe"), "flavor": DEFAULT_FLAVOR, "push.private": "on"}
     values |= {name: query[name] for name in ("data.sources.0.dataset", "model.base") if name in query}
     if query.get("from"):
-        values |= _values_of(access_job(db, actor, query.get("of", ns), query["from"]))
+        job = access_job(db, actor, query.get("of", ns), query["from"])
+        values |= _values_of(job, is_member=can_see_jobs(actor, job.namespace))
     return _render(request, db, actor, owner, values)
 
 
-def _values_of(job: Job) -> dict[str, str]:
+def _values_of(job: Job, *, is_member: bool) -> dict[str, str]:
     import yaml
 
     spec = job.spec
     values = {"kind": job.kind, "flavor": spec["flavor"], "image": spec["image"]}
     values["minutes"] = f"{job.timeout_s / 60:g}"
     values["command"] = shlex.join([*spec["command"], *spec["arguments"]])
-    values["environment"] = "\n".join(f"{key}={value}" for key, value in spec["environment"].items())
+    if is_member:
+        values["environment"] = "\n".join(f"{key}={value}" for key, value in spec["environment"].items())
     if spec["recipe"] is not None:
         values["yaml"] = yaml.safe_dump(spec["recipe"], allow_unicode=True, sort_keys=False)
     return values

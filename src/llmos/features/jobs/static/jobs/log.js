@@ -25,7 +25,11 @@ if (box?.dataset.jobLog) {
   const watch = new MutationObserver(() => {
     if (!final.has(document.querySelector("#job-live")?.dataset.jobState)) return;
     watch.disconnect();
-    setTimeout(() => source.close(), 3000);
+    // The last lines arrive, then the page shows what was made.
+    setTimeout(() => {
+      source.close();
+      location.reload();
+    }, 2000);
   });
   watch.observe(document.querySelector(".job-main"), { childList: true, subtree: true });
 }
