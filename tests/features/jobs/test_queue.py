@@ -412,6 +412,8 @@ def test_time_given_to_others_is_credited(hub: Hub) -> None:
         credit = db.query(RunnerCredit).one()
     assert credit.job_count == 1
     assert credit.seconds > 0
+    assert "of machine time to others" in hub.http.get("/root-admin", headers={"accept": "text/html"}).text
+    assert "of machine time to others" not in hub.http.get("/ada", headers={"accept": "text/html"}).text
 
 
 def test_draining_and_removing(hub: Hub) -> None:

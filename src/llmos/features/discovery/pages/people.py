@@ -27,6 +27,8 @@ from llmos.features.auth.page_context import render_page, request_locale
 from llmos.features.discovery.activity import activity_year
 from llmos.features.discussions.hrefs import thread_href
 from llmos.features.discussions.models import Thread
+from llmos.features.jobs.pages.views import duration
+from llmos.features.jobs.queries import get_credit
 from llmos.features.repos.cursors import cursor_int
 from llmos.features.repos.likes import list_liked_repos
 from llmos.features.repos.models import Repo, RepoFacts
@@ -90,7 +92,9 @@ def _head(db: Session, actor: Actor, person: Profile, locale: Locale, current: s
         )
     tabs.append(Tab(_("Collections"), with_query("/collections", {"owner": person.name}), "layers"))
     may_create = can_create(actor, db.get_one(Namespace, person.namespace_id))
-    return {"person": person, "tabs": tabs, "may_create": may_create}
+    credit = get_credit(db, person.namespace_id) if person.kind == "user" else None
+    machine_time = duration(credit.seconds) if credit is not None else None
+    return {"person": person, "tabs": tabs, "may_create": may_create, "machine_time": machine_time}
 
 
 def _readme(db: Session, actor: Actor, person: Profile) -> Rendered | None:
