@@ -1,8 +1,8 @@
 """Texts to token ids, as fast as `tokenizers` goes.
 
-Measured: `tokenizers` is fastest on batches of pieces of some 20 kB; one long string is several times
-slower. So long texts are cut where no token can reach across, a thread encodes the next batch while this
-one is written, and offsets are not asked for.
+`tokenizers` shares the strings of a batch among the cores, never one string: so long texts are cut into
+pieces of some 20 kB where no token can reach across, a thread encodes the next batch while this one is
+written, and offsets are not asked for.
 """
 
 from __future__ import annotations
