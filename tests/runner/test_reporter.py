@@ -96,6 +96,7 @@ def lines(*texts: str) -> list[dict[str, Any]]:
 
 def test_events_arrive_in_order_and_before_the_end(hub: Hub, reporter: Reporter) -> None:
     reporter.say_state("running")
+    wait_until(lambda: hub.states == ["running"])
     for number in range(50):
         reporter.add(lines(str(number)))
     assert reporter.finish({"state": "succeeded", "exit_code": 0}) == "succeeded"

@@ -141,7 +141,8 @@ class Agent:
             "kinds": ["command", "recipe"] if self.machine.lab else ["command"],
             "version": self.version,
             "load": load_of_machine(),
-            "running": len(self._attempts),
+            # The slot that asks is free; jobs that only say their last words do not count either.
+            "running": sum(number > 0 for number in self._busy.values()),
         }
 
     def _share(self, slot: int) -> Share:

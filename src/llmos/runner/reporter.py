@@ -60,7 +60,7 @@ class Reporter:
         self._wake.set()
 
     def say_state(self, state: str) -> None:
-        """Propose a state that does not end the attempt; it travels by itself."""
+        """Propose a state that does not end the attempt; left out when the attempt ends before."""
         self._states.append({"state": state})
         self._wake.set()
 
@@ -98,12 +98,12 @@ class Reporter:
         self._api.close()
 
     def _has_work(self) -> bool:
-        return bool(self._states or self._final or self._sent < self._spool.count)
+        return bool(self._states or self._final is not None or self._sent < self._spool.count)
 
     def _step(self) -> bool:
         """One round of calls; True once the final proposal has been answered."""
         try:
-            while self._states:
+            while self._states and self._final is None:
                 self._heard(self._api.propose(self._job_id, self._lease_token, self._states[0]))
                 self._states.pop(0)
             if self._sent < self._spool.count:
@@ -135,7 +135,7 @@ class Reporter:
 
     def _refused(self, error: Refused) -> bool:
         if error.code == "StateRefused":
-            if self._states:
+            if self._states and self._final is None:
                 self._states.pop(0)
                 return False
             log.warning("job %s: %s", self._job_id, error)
