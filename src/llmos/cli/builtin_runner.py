@@ -83,7 +83,6 @@ def write_config(settings: Settings) -> Path:
         "name": "built-in",
         "slots": settings.runner_slots,
         "hide": [str(settings.home)],
-        "ray_address": settings.ray_address,
     }
     write_private(config, json.dumps(found))
     return config

@@ -46,7 +46,6 @@ def command() -> None:
 @click.option(
     "--drain-seconds", type=click.FloatRange(0), default=3600.0, help="How long a stop waits for jobs."
 )
-@click.option("--ray-address", default="", envvar="LLMOS_RAY_ADDRESS", help="Send the jobs to this Ray.")
 def start(
     *,
     url: str,
@@ -58,7 +57,6 @@ def start(
     folder: Path,
     once: bool,
     drain_seconds: float,
-    ray_address: str,
 ) -> None:
     """Run jobs of the hub at URL on this machine until stopped.
 
@@ -84,7 +82,6 @@ def start(
         once=once,
         hide=(home,),
         drain_s=drain_seconds,
-        ray_address=ray_address,
     )
     try:
         run_until_stopped(build_agent(options), drain_s=drain_seconds)

@@ -141,9 +141,6 @@ class Settings(BaseSettings):
         le=16,
         description="Jobs the built-in runner runs at a time; 0: one for each four cores, at most four.",
     )
-    ray_address: str = Field(
-        "", description="Address of a Ray cluster (http://host:8265) the built-in runner sends its jobs to."
-    )
 
     session_days: int = Field(30, ge=1, description="Days a browser session lasts without use.")
     secure_cookies: Literal["auto", "always", "never"] = Field(

@@ -29,7 +29,6 @@ def read_options(path: Path) -> Options:
         slots=int(found.get("slots", 0)),
         hide=tuple(Path(folder) for folder in found.get("hide", ())),
         drain_s=float(found.get("drain_s", 10)),
-        ray_address=found.get("ray_address", ""),
     )
 
 

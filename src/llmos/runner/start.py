@@ -42,7 +42,6 @@ class Options:
     hide: tuple[Path, ...] = ()
     drain_s: float = 3600.0
     lab: Path | None = None
-    ray_address: str = ""
 
 
 def build_agent(options: Options) -> Agent:

@@ -1,4 +1,4 @@
-"""Ways to run a job: in a sandbox, in a container, on a Ray cluster. All look the same from outside."""
+"""Ways to run a job, which all look the same from outside. Today there is one: the sandbox."""
 
 from __future__ import annotations
 
