@@ -26,10 +26,11 @@ up: setup  ## set up, start everything, print the address
 test: setup-dev  ## lint, types, import contracts, and all tests but the slow ones
 	@scripts/test.sh $(TEST_FLAGS)
 
-test-postgres: setup-dev  ## the rest of the suite on PostgreSQL (make test runs most of it there)
+# PG_TESTS="tests/faults tests/cli" runs those there, too.
+PG_TESTS ?= tests/app tests/infra/db tests/infra/search tests/s3 tests/xet_contract
+test-postgres: setup-dev  ## more of the suite on PostgreSQL (make test runs most of it there)
 	@scripts/with-postgres.sh .venv/bin/pytest -q -n 2 --dist loadfile -m "not slow and not clients" \
-	    tests/app tests/cli tests/faults tests/infra/db tests/infra/search tests/s3 tests/xet_contract $(TEST_FLAGS)
-	@scripts/with-postgres.sh .venv/bin/pytest -q -m slow tests/stress/test_crash.py tests/xet_contract/test_crash.py
+	    $(PG_TESTS) $(TEST_FLAGS)
 
 lint: setup-dev
 	@.venv/bin/ruff check src tests benchmarks scripts && .venv/bin/ruff format --check src tests benchmarks scripts
