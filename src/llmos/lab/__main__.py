@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.dry_run:
             from llmos.lab.train.estimate import estimate
 
-            found = estimate(recipe, options.output, reporter, root=root)
+            found = estimate(recipe, reporter, root=root)
             print(json.dumps(found.to_json()) if options.as_json else found.describe())
             return 0
         from llmos.lab.train.run import train

@@ -136,7 +136,11 @@ class TokenizerChoice(Section):
     train: TrainTokenizer | None = option(None, "Train one on the data.", "when there is no base model")
     from_: Annotated[
         str | None,
-        Field(alias="from", description="A folder or model whose tokenizer is used."),
+        Field(
+            alias="from",
+            description="A folder or model whose tokenizer is used.",
+            json_schema_extra={"reason": "the base's, or a new one"},
+        ),
     ] = None
     revision: str | None = option(None, "Commit, branch or tag of that model.", "its main branch")
 
@@ -273,7 +277,7 @@ class Recipe(Section):
     optimiser: Optimiser = Field(default_factory=Optimiser)
     schedule: Schedule = Field(default_factory=Schedule)
     training: Training = Field(default_factory=Training)
-    lora: Lora | None = Field(default=None, description="Tune with LoRA; without it all weights move.")
+    lora: Lora | None = option(None, "Tune with LoRA.", "all weights move")
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     push: Push = Field(default_factory=Push)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmos.lab.events import Reporter
@@ -44,15 +45,16 @@ class Estimate:
         )
 
 
-def estimate(recipe: Recipe, output: Path, reporter: Reporter, *, root: Path | None = None) -> Estimate:
-    """Prepare the run, take a few steps for two seconds, and reckon. Nothing is written to `output`."""
-    run = prepare(recipe, output, reporter, root=root)
+def estimate(recipe: Recipe, reporter: Reporter, *, root: Path | None = None) -> Estimate:
+    """Prepare the run, take a few steps for two seconds, and reckon. Nothing is left behind."""
+    with TemporaryDirectory(prefix="llmos-estimate-") as folder:
+        run = prepare(recipe, Path(folder), reporter, root=root)
+        speed, steps = _measure(run, reporter)
     total, trained = count_parameters(run.model)
     full = run.recipe.training
     assert full.batch_tokens is not None
     assert full.micro_batch is not None
     assert full.sequence_length is not None
-    speed, steps = _measure(run, reporter)
     step_tokens = full.batch_tokens
     if steps >= ENDLESS:
         steps = max(1, int(speed * 60 * (full.max_minutes or 0) / step_tokens))

@@ -50,7 +50,8 @@ def rate(settings: Settings, step: int) -> float:
 def next_token_loss(model: Any, batch: dict[str, Tensor]) -> Tensor:
     """The mean cross-entropy of every token given those before it in its document, in nats."""
     inputs = {name: batch[name] for name in ("input_ids", "position_ids") if name in batch}
-    logits = model(**inputs).logits  # B, T, V
+    # A cache would hide from the model where documents begin.
+    logits = model(**inputs, use_cache=False).logits  # B, T, V
     guessed = logits[:, :-1].float()  # what stands at t is guessed from t-1 …
     wanted = batch["labels"][:, 1:]  # … so the first token is never asked for
     return torch.nn.functional.cross_entropy(

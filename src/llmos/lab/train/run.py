@@ -23,7 +23,7 @@ from llmos.lab.train.adapters import add_adapter
 from llmos.lab.train.callbacks import Course
 from llmos.lab.train.checkpoint import newest_checkpoint
 from llmos.lab.train.device import pick_device, pick_precision, set_threads
-from llmos.lab.train.errors import TrainingStopped
+from llmos.lab.train.errors import OutOfMemory, TrainingStopped
 from llmos.lab.train.finish import finish, pushing_checkpoints, write_recipe
 from llmos.lab.train.places import cache_folder, find_base, find_tokenizer
 from llmos.lab.train.samples import write_samples
@@ -203,7 +203,7 @@ def _train_own(
     if resume:
         reporter.say(f"Going on from {resume.name}.")
     start = time.monotonic()
-    stopped = ""
+    stopped, no_room = "", False
     trainer.clock.restart(0.0)
     try:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -211,11 +211,11 @@ def _train_own(
     except TrainingStopped as error:
         # The weights are those of the last good step: worth keeping, and worth saying why.
         reporter.say(error.message)
-        stopped = f"error: {error.message}"
+        stopped, no_room = f"error: {error.message}", isinstance(error, OutOfMemory)
         _keep_last(trainer)
     if trainer.average and not stopped.startswith("error"):
         trainer.average.put_into(run.model)
-    metrics = trainer.evaluate() if len(trainer.objective.held_out) else {}
+    metrics = trainer.evaluate() if len(trainer.objective.held_out) and not no_room else {}
     metrics = {name.removeprefix("eval_"): value for name, value in metrics.items()}
     metrics |= _unigram(run)
     return Result(

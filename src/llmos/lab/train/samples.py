@@ -80,7 +80,9 @@ def _fill(model: Any, tokenizer: Any, prompt: str) -> dict[str, str]:
     """Every seventh token hidden, and what the model puts there."""
     import torch
 
-    ids = torch.tensor([tokenizer(prompt)["input_ids"]], device=model.device)
+    most = min(tokenizer.model_max_length, 512)
+    found = tokenizer(prompt, truncation=True, max_length=most)["input_ids"]
+    ids = torch.tensor([found], device=model.device)
     hidden = torch.arange(3, max(ids.shape[1] - 1, 4), 7)
     hidden = hidden[hidden < ids.shape[1]]
     masked = ids.clone()
