@@ -106,9 +106,11 @@ def test_talk_propose_review_merge(
     area = mine.locator(".line-form-slot textarea")
     expect(area).to_have_value("```suggestion\nsteps = 100\n```\n")
     area.fill("Say what it is:\n\n```suggestion\nsteps = 1_000\n```")
-    mine.click(".line-form [data-submit-default]")
+    mine.click(".line-form [name=as]")
     expect(mine.locator(".diff-thread .comment")).to_have_count(1)
     keep(mine, "files", tag)
+    mine.click("#review [data-submit-default]")
+    mine.wait_for_url(f"**{community}/2")
 
     theirs.goto(f"{community}/2/files")
     theirs.click(".comment-apply button")

@@ -179,8 +179,11 @@ A fused causal attention kernel in Triton, with a plain PyTorch version beside i
 """
 
 
-def weights(width: int = 256, layers: int = 8) -> bytes:
-    """A small but complete set of weights in safetensors form, written by hand."""
+def weights(width: int = 256, layers: int = 8, norm: str = "BF16") -> bytes:
+    """A small but complete set of weights in safetensors form, written by hand.
+
+    `norm` is the type of the last tensor, BF16 or F32.
+    """
     vocabulary, inner = 16384, width * 43 // 16
     shapes: dict[str, list[int]] = {"model.embed_tokens.weight": [vocabulary, width]}
     for layer in range(layers):
@@ -195,10 +198,11 @@ def weights(width: int = 256, layers: int = 8) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt", "trained_on": "news-zh"}}
     position = 0
     for name, shape in shapes.items():
-        size = 2
+        dtype = norm if name == "model.norm.weight" else "BF16"
+        size = 4 if dtype == "F32" else 2
         for length in shape:
             size *= length
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [position, position + size]}
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [position, position + size]}
         position += size
     text = json.dumps(header).encode()
     return (

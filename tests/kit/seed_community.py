@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kit.seed import TRAIN, World
+from kit.seed import MODEL_CARD, TRAIN, World, weights
 from llmos.app.tasks import periodic_tasks
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
@@ -23,9 +23,10 @@ from llmos.features.auth.credentials import actor_for_user
 from llmos.features.collections.items import add_item
 from llmos.features.collections.service import create_collection, set_vote
 from llmos.features.discussions.categories import access_category
-from llmos.features.discussions.comments import LinePlace, add_comment, add_reaction
+from llmos.features.discussions.comments import LinePlace, add_comment, add_reaction, edit_comment
 from llmos.features.discussions.forum_polls import PollWish, get_poll, vote
 from llmos.features.discussions.forum_topics import start_topic
+from llmos.features.discussions.merging import MergeWish, merge_pull
 from llmos.features.discussions.models import Comment, Thread
 from llmos.features.discussions.reviews import LineNote, submit_review
 from llmos.features.discussions.threads import accept_answer, open_thread, pin_thread, set_status
@@ -127,7 +128,10 @@ def seed_community(rt: Runtime, endpoint: str, tokens: dict[str, str]) -> None:
     town = Community(rt)
     seed_people(town)
     seed_discussions(town)
-    seed_pull(town, World(endpoint, tokens))
+    world = World(endpoint, tokens)
+    seed_pull(town, world)
+    seed_more_pulls(town, world)
+    seed_belongings(world)
     seed_forum(town)
     seed_collections(town)
     periodic_tasks()  # importing the tasks registers every handler of the outbox
@@ -156,6 +160,10 @@ def seed_discussions(town: Community) -> None:
         "ada", licence, "Yes, that is what they are for. Name the model, and go.", "❤️", "🎉"
     )
     town.accept("grace", licence, answer)
+    with town.rt.database.writing() as db:
+        thread, comment = db.get_one(Thread, licence), db.get_one(Comment, answer)
+        text = "Yes, that is what they are for. Name the model and its licence, and go."
+        edit_comment(db, town.actor(db, "ada"), thread, comment, text)
     closed = town.discussion("grace", "config.json lacks rope_theta", "vLLM warns about it.")
     town.comment("ada", closed, "Thank you! Added in the last commit.", "👍")
     with town.rt.database.writing() as db:
@@ -199,6 +207,39 @@ def seed_pull(town: Community, world: World) -> None:
         place = LinePlace("training/train.py", "new", line + 1, thread.pull.head_oid)
         submit_review(db, ada, thread, "comment", "Good catch.", [LineNote(place, SUGGESTION)])
         submit_review(db, ada, thread, "approve", "Works here on one GPU.")
+
+
+def seed_more_pulls(town: Community, world: World) -> None:
+    """One that was merged, one whose weights differ, one in conflict, and a draft."""
+    from huggingface_hub import CommitOperationAdd
+
+    def propose(title: str, path: str, data: bytes) -> int:
+        made = world.apis["grace"].create_commit(
+            "ada/tiny-llm", [CommitOperationAdd(path, data)], commit_message=title, create_pr=True
+        )
+        num: int = made.pr_num
+        return num
+
+    notes = "# Notes\n\nSteps: %s\n\nThe loss was still falling when the lesson ended.\n"
+    world.put("ada/tiny-llm", "model", "Keep notes", {"training/notes.md": notes % 12000})
+    propose("Train for longer", "training/notes.md", (notes % 48000).encode())
+    world.put("ada/tiny-llm", "model", "Train a little longer", {"training/notes.md": notes % 16000})
+    propose("Store the norms as numbers of 32 bits", "model.safetensors", weights(norm="F32"))
+    cite = propose("Say how to cite", "README.md", (MODEL_CARD + "\n## Citation\n\nCite us.\n").encode())
+    with town.rt.database.reading() as db:
+        ada, repo = town.actor(db, "ada"), town.repo(db)
+        found = select(Thread.id).where(Thread.repo_id == repo.id, Thread.num == cite)
+        thread_id = db.scalars(found).one()
+    merge_pull(town.rt, ada, thread_id, MergeWish())
+    world.apis["ada"].create_pull_request("ada/tiny-llm", title="A longer context", description="Soon.")
+
+
+def seed_belongings(world: World) -> None:
+    """What ada keeps beside repositories."""
+    world.apis["ada"].create_bucket("ada/corpus")
+    world.apis["ada"].create_webhook(
+        url="https://hooks.example.org/llmos", watched=[{"type": "user", "name": "ada"}], domains=["repo"]
+    )
 
 
 def seed_forum(town: Community) -> None:
