@@ -12,13 +12,16 @@ from sqlalchemy import func, select, update
 
 from features.discovery.conftest import Town
 from llmos.core import clock
-from llmos.features.accounts.models import Membership, Namespace
+from llmos.features.accounts.models import Membership, Namespace, User
 from llmos.features.discussions.forum_models import Draft
 from llmos.features.discussions.models import Comment, CommentVersion, Thread, Upload
 from llmos.features.discussions.upload_gc import collect_uploads
+from llmos.features.moderation.models import Appeal
+from llmos.features.moderation.sanctions import impose
+from llmos.features.notifications.models import Webhook
 from llmos.features.repos.models import Repo
 from llmos.features.rights.erase import erase_due
-from llmos.features.rights.export import make_exports
+from llmos.features.rights.export import collect_data, make_exports
 from llmos.features.rights.models import AccountDeletion, DataExport
 
 
@@ -60,6 +63,30 @@ def _due(town: Town) -> None:
 def _names(town: Town) -> set[str]:
     with town.rt.database.reading() as db:
         return set(db.scalars(select(Namespace.name)))
+
+
+def test_suspended_people_take_their_data_and_learn_what_was_decided(town: Town) -> None:
+    with town.rt.database.writing() as db:
+        ids = {row.name: row.id for row in db.execute(select(Namespace.name, Namespace.id))}
+        grace = db.get_one(User, ids["grace"])
+        measure = impose(db, town.actor("root-admin"), grace, "suspend", "No insults", days=3)
+        db.add(Webhook(object_id="0" * 24, user_id=grace.id, url="https://x.example", secret="s3cret-words"))
+        db.add(Appeal(measure_id=measure.id, user_id=grace.id, text="It was a quotation"))
+    assert town.post("/settings/data/export", "grace").status_code == 303
+    make_exports(town.rt)
+    with town.rt.database.reading() as db:
+        files = collect_data(db, ids["grace"])
+        export = db.scalars(select(DataExport)).one()
+        assert export.ready_at is not None
+    assert town.get(f"/settings/data/export/{export.object_id}", "grace").status_code == 200
+    assert [row["reason"] for row in files["decisions_about_me"]] == ["No insults"]
+    assert [row["text"] for row in files["appeals"]] == ["It was a quotation"]
+    assert files["webhooks"][0]["url"] == "https://x.example"
+    assert "s3cret" not in str(files)
+    assert "root-admin" not in str(files["decisions_about_me"])
+    town.post("/settings/data/delete", "grace", name="grace")
+    with town.rt.database.reading() as db:
+        assert db.scalar(select(func.count()).select_from(AccountDeletion)) == 0
 
 
 def test_deletion_waits_and_can_be_undone(town: Town) -> None:

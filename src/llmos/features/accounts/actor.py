@@ -96,6 +96,11 @@ class Actor:
             return
         self.require_user()
         self.check_not_suspended()
+        self.check_whole_token()
+
+    def check_whole_token(self) -> None:
+        """Refuse narrow tokens, yet no suspended people: for what they keep the right to."""
+        self.require_user()
         if self.token_role not in (None, "write"):
             raise Forbidden(lazy("This needs a token with the 'write' role; yours is narrower."))
 

@@ -21,8 +21,16 @@ from llmos.features.accounts.models import AuditEvent, Follow, Membership, Names
 from llmos.features.auth.models import AccessToken, BrowserSession
 from llmos.features.collections.models import Collection
 from llmos.features.discussions.forum_models import Bookmark, Draft, PollVote
-from llmos.features.discussions.models import Comment, Reaction, ReviewNote, Thread
+from llmos.features.discussions.models import Comment, Reaction, ReviewNote, Thread, Upload
 from llmos.features.jobs.models import Job, Runner, RunnerCredit, Schedule
+from llmos.features.moderation.models import Appeal, Flag, Measure
+from llmos.features.notifications.models import (
+    NamespaceWatch,
+    Notification,
+    NotificationSettings,
+    RepoWatch,
+    Webhook,
+)
 from llmos.features.repos.models import Repo, RepoLike
 from llmos.features.rights.models import DataExport
 from llmos.infra.blobs.durable import write_file
@@ -42,13 +50,14 @@ _SECRET = frozenset(
         "sealed_secrets",
         "email_key",
         "name_key",
+        "secret",
     }
 )
 
 
 def request_export(db: Session, actor: Actor) -> DataExport:
-    """Ask for a copy; one that is being made already is answered again."""
-    actor.check_account_write()
+    """Ask for a copy; one that is being made already is answered again. Suspended people may."""
+    actor.check_whole_token()
     user_id = actor.require_user()
     waiting = select(DataExport).where(DataExport.user_id == user_id, DataExport.ready_at.is_(None))
     found = db.scalars(waiting).first()
@@ -107,31 +116,8 @@ def make_exports(rt: Runtime) -> None:
 def collect_data(db: Session, user_id: int) -> dict[str, Any]:
     """File name -> what stands in it. Secrets are left out; so is what others wrote."""
     user = db.get_one(User, user_id)
-    account = _row(user.namespace) | _row(user)
-    mine: dict[str, tuple[type[Base], Any]] = {
-        "threads": (Thread, Thread.author_id == user_id),
-        "comments": (Comment, Comment.author_id == user_id),
-        "reactions": (Reaction, Reaction.user_id == user_id),
-        "bookmarks": (Bookmark, Bookmark.user_id == user_id),
-        "drafts": (Draft, Draft.user_id == user_id),
-        "review_notes": (ReviewNote, ReviewNote.author_id == user_id),
-        "poll_votes": (PollVote, PollVote.user_id == user_id),
-        "follows": (Follow, or_(Follow.follower_id == user_id, Follow.namespace_id == user_id)),
-        "memberships": (Membership, Membership.user_id == user_id),
-        "collections": (Collection, Collection.namespace_id == user_id),
-        "tokens": (AccessToken, AccessToken.user_id == user_id),
-        "jobs": (Job, Job.creator_id == user_id),
-        "job_schedules": (Schedule, Schedule.creator_id == user_id),
-        "runners": (Runner, Runner.owner_id == user_id),
-        "machine_time_given": (RunnerCredit, RunnerCredit.user_id == user_id),
-        "sessions": (BrowserSession, BrowserSession.user_id == user_id),
-        "audit": (
-            AuditEvent,
-            or_(AuditEvent.actor_id == user_id, AuditEvent.subject == user.namespace.name),
-        ),
-    }
-    files: dict[str, Any] = {"account": account}
-    for name, (table, condition) in mine.items():
+    files: dict[str, Any] = {"account": _row(user.namespace) | _row(user)}
+    for name, (table, condition) in _tables(user_id, user.name).items():
         files[name] = _rows(db.scalars(select(table).where(condition)).unique())
     files["repositories"] = [
         {
@@ -142,18 +128,70 @@ def collect_data(db: Session, user_id: int) -> dict[str, Any]:
         }
         for repo in db.scalars(select(Repo).where(Repo.namespace_id == user_id)).unique()
     ]
-    likes = (
+    files["likes"] = _likes(db, user_id)
+    files["decisions_about_me"] = _decisions(db, user_id)
+    return files
+
+
+def _tables(user_id: int, name: str) -> dict[str, tuple[type[Base], Any]]:
+    """File name -> table, and which of its rows are the person's."""
+    return {
+        "threads": (Thread, Thread.author_id == user_id),
+        "comments": (Comment, Comment.author_id == user_id),
+        "reactions": (Reaction, Reaction.user_id == user_id),
+        "bookmarks": (Bookmark, Bookmark.user_id == user_id),
+        "drafts": (Draft, Draft.user_id == user_id),
+        "review_notes": (ReviewNote, ReviewNote.author_id == user_id),
+        "uploads": (Upload, Upload.user_id == user_id),
+        "poll_votes": (PollVote, PollVote.user_id == user_id),
+        "follows": (Follow, or_(Follow.follower_id == user_id, Follow.namespace_id == user_id)),
+        "memberships": (Membership, Membership.user_id == user_id),
+        "collections": (Collection, Collection.namespace_id == user_id),
+        "tokens": (AccessToken, AccessToken.user_id == user_id),
+        "jobs": (Job, Job.creator_id == user_id),
+        "job_schedules": (Schedule, Schedule.creator_id == user_id),
+        "runners": (Runner, Runner.owner_id == user_id),
+        "machine_time_given": (RunnerCredit, RunnerCredit.user_id == user_id),
+        "sessions": (BrowserSession, BrowserSession.user_id == user_id),
+        "mail_settings": (NotificationSettings, NotificationSettings.user_id == user_id),
+        "notifications": (Notification, Notification.user_id == user_id),
+        "watched_repositories": (RepoWatch, RepoWatch.user_id == user_id),
+        "watched_people": (NamespaceWatch, NamespaceWatch.user_id == user_id),
+        "webhooks": (Webhook, Webhook.user_id == user_id),
+        "reports_made": (Flag, Flag.reporter_id == user_id),
+        "appeals": (Appeal, Appeal.user_id == user_id),
+        "audit": (
+            AuditEvent,
+            or_(AuditEvent.actor_id == user_id, AuditEvent.subject == name),
+        ),
+    }
+
+
+def _likes(db: Session, user_id: int) -> list[dict[str, Any]]:
+    statement = (
         select(Repo.type, Namespace.name, Repo.name, RepoLike.created_at)
         .select_from(RepoLike)
         .join(Repo, Repo.id == RepoLike.repo_id)
         .join(Namespace, Namespace.id == Repo.namespace_id)
         .where(RepoLike.user_id == user_id)
     )
-    files["likes"] = [
+    return [
         {"type": kind, "name": f"{owner}/{name}", "liked_at": at}
-        for kind, owner, name, at in db.execute(likes)
+        for kind, owner, name, at in db.execute(statement)
     ]
-    return files
+
+
+def _decisions(db: Session, user_id: int) -> list[dict[str, Any]]:
+    """What moderators decided; without who did: that is for moderators alone."""
+    return [
+        {
+            "verb": measure.verb,
+            "reason": measure.reason,
+            "created_at": measure.created_at,
+            "undone_at": measure.undone_at,
+        }
+        for measure in db.scalars(select(Measure).where(Measure.user_id == user_id)).unique()
+    ]
 
 
 def _rows(found: Iterable[Base]) -> list[dict[str, Any]]:
