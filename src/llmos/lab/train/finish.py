@@ -65,7 +65,7 @@ def _card(run: Run, result: Result, machine: dict[str, Any], energy: Energy | No
     from llmos.lab.samples import LICENCES
 
     return CardFacts(
-        name=run.recipe.name,
+        name=run.recipe.push.repo or run.recipe.name,
         objective=run.recipe.objective,
         recipe=dump_recipe(run.written),
         sources=run.corpus.sources,
