@@ -45,7 +45,7 @@ PUBLIC = (
     f"{TINY}/blob/main/model.safetensors", f"{NEWS}/blob/main/data/train.parquet",
     f"{NEWS}/blob/main/sample.csv", f"{TINY}/commits/main", f"{TINY}/commits/main/README.md",
     f"{TINY}/branches", f"{TINY}/compare/v1.0...main",
-    f"{TINY}/blame/main/README.md", f"{TINY}/discussions", "/collections", "/collections/ada",
+    f"{TINY}/blame/main/README.md", f"{TINY}/discussions", "/collections",
     "/forum", "/forum/c/help", "/forum/t/training", "/forum/trust", "/code-of-conduct", "/-/patterns",
 )  # fmt: skip
 # What one sees before signing in.
@@ -66,7 +66,7 @@ OWN = (
     "/jobs/ada", "/jobs/ada/-/new", "/jobs/ada/-/schedules", "/runners",
 )  # fmt: skip
 OF_ADMINS = (
-    "/-/admin", "/-/admin/users", "/-/admin/audit", "/-/admin/categories", "/-/admin/moderators",
+    "/-/admin/users", "/-/admin/audit", "/-/admin/categories", "/-/admin/moderators",
     "/moderation", "/moderation/log", "/moderation/appeals",
 )  # fmt: skip
 
@@ -74,6 +74,8 @@ ROUTES_WITHOUT_A_STOP = {
     "/favicon.ico": "a picture",
     "/avatars/{file:seg}": "a picture",
     "/robots.txt": "a text",
+    "/-/admin": "leads on",
+    "/collections/{ns:seg}": "leads on",
     "/-/diagram": "the frame of a drawing",
     "/-/claim/{secret:seg}": "one-time link",
     "/-/reset/{secret:seg}": "one-time link",
