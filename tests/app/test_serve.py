@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from kit.server import LiveServer, live_server
+from llmos.app.supervisor import WRONG_SETTINGS
 
 
 def test_second_server_on_the_same_port_is_refused(server: LiveServer, tmp_path: Path) -> None:
@@ -16,7 +17,7 @@ def test_second_server_on_the_same_port_is_refused(server: LiveServer, tmp_path:
     done = subprocess.run(
         [sys.executable, "-m", "llmos.app.serve"], env=env, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 1
+    assert done.returncode == WRONG_SETTINGS
     assert f":{server.port}" in done.stderr
     assert "LLMOS_PORT" in done.stderr
 

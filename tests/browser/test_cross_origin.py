@@ -26,7 +26,7 @@ async ({hub, repo, token, made}) => {
   const cas = answer.headers.get("X-Xet-Cas-Url");
   const write = bearer((await answer.json()).accessToken);
   const post = (path, body) => fetch(cas + path, {method: "POST", headers: write, body});
-  seen.grant = (await post(`/v1/xorb-grants/default/${made.xorb_hash}`, "{}")).status;
+  seen.grant = (await post(`/v1/xorb-grants/default/${made.xorb_hash}`, '{"length": 9}')).status;
   seen.xorb = await (await post(`/v1/xorbs/default/${made.xorb_hash}`, bytes(made.xorb))).json();
   seen.shard = (await (await post("/v2/shards", bytes(made.shard))).text()).trim();
   const commit = await fetch(`${hub}/api/models/${repo}/commit/main`, {

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -96,7 +97,7 @@ async def resolve_actor(rt: Runtime, request: HTTPConnection) -> Actor:
     return actor
 
 
-_touched: dict[tuple[str, int], float] = {}
+_touched: dict[tuple[Path, str, int], float] = {}
 
 
 async def _touch(rt: Runtime, actor: Actor) -> None:
@@ -104,7 +105,7 @@ async def _touch(rt: Runtime, actor: Actor) -> None:
     if key[1] is None:
         return
     now = clock.now()
-    known: tuple[str, int] = (key[0], key[1])
+    known = (rt.settings.home, key[0], key[1])
     # A clock that was set back must not keep a used credential looking unused.
     if abs(now.timestamp() - _touched.get(known, 0.0)) < TOUCH_EVERY.total_seconds():
         return
