@@ -105,7 +105,7 @@ def test_search_finds_threads_in_both_languages(town: Town) -> None:
     assert "Gradient secrets" not in town.get("/search", "grace", q="classified").text
     assert "Gradient secrets" in town.get("/search", "ada", q="classified").text
     items = town.get("/search/suggest", q="训练").json()
-    assert [item["kind"] for item in items] == ["thread"]
+    assert items[0]["kind"] == "thread"
     assert town.get("/search/suggest", "grace", q="Gradient sec").json() == []
     with town.rt.database.writing() as db:
         comment = db.query(Comment).filter_by(thread_id=hidden).one()

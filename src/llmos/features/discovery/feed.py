@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, delete, or_, select
+from sqlalchemy import and_, delete, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from llmos.core import clock
@@ -80,18 +80,18 @@ def _news(entry: FeedEntry, who: Namespace | None, repo: Repo | None, thread: Th
     return News(entry.id, entry.kind, card, repo.repo_name, repo_href(repo), "", entry.created_at)
 
 
-def follows_anybody(db: Session, user_id: int) -> bool:
-    return db.scalar(select(Follow.namespace_id).where(Follow.follower_id == user_id).limit(1)) is not None
-
-
-def suggest_to_follow(db: Session, actor: Actor, *, limit: int = 5) -> Sequence[NamespaceCard]:
-    """Owners of what is trending, for somebody who follows nobody yet."""
+def suggest_to_follow(
+    db: Session, actor: Actor, *, limit: int = 5, is_for_newcomers: bool = False
+) -> Sequence[NamespaceCard]:
+    """Owners of what is trending; `is_for_newcomers`: nobody for those who follow somebody already."""
     statement = (
         select(Repo)
         .where(Repo.visibility == "public", Repo.namespace_id != actor.user_id)
         .order_by(Repo.trending_score.desc(), Repo.id.desc())
         .limit(40)
     )
+    if is_for_newcomers:
+        statement = statement.where(~exists().where(Follow.follower_id == actor.user_id))
     found: dict[int, NamespaceCard] = {}
     for repo in db.scalars(statement).unique():
         found.setdefault(repo.namespace_id, card_of(repo.namespace))

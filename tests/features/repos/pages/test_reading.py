@@ -7,8 +7,8 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import event
 
+from kit.statements import counted
 from llmos.core.repo_types import RepoType
 from llmos.features.repos.models import Repo
 from llmos.infra.runtime import Runtime
@@ -231,9 +231,6 @@ def test_no_page_asks_the_database_too_often(
 ) -> None:
     for number in range(20):
         make_repo(f"m{number}")
-    counted: list[str] = []
-    engine = rt.database.engine
-    event.listen(engine, "before_cursor_execute", lambda *args: counted.append(args[2]))
     for path in (
         "/",
         "/models",
@@ -244,7 +241,6 @@ def test_no_page_asks_the_database_too_often(
         "/lab",
     ):
         visitors.get(path)
-        counted.clear()
-        visitors.get(path, "grace")
-        selects = [statement for statement in counted if statement.lstrip().upper().startswith("SELECT")]
+        with counted() as selects:
+            visitors.get(path, "grace")
         assert len(selects) <= 12, (path, len(selects), selects)

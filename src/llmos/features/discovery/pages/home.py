@@ -13,7 +13,7 @@ from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import redirect_to_login, render_page, request_locale
-from llmos.features.discovery.feed import follows_anybody, list_feed, suggest_to_follow
+from llmos.features.discovery.feed import list_feed, suggest_to_follow
 from llmos.features.discussions.forum_lists import list_latest_topics
 from llmos.features.discussions.hrefs import thread_href
 from llmos.features.discussions.models import Thread
@@ -84,7 +84,7 @@ def _around(db: Session, actor: Actor) -> dict[str, Any]:
     if actor.user_id is None:
         return {"news": [], "suggested": [], "drafts": []}
     news = list_feed(db, actor, limit=8).items
-    suggested = [] if news or follows_anybody(db, actor.user_id) else suggest_to_follow(db, actor)
+    suggested = [] if news else suggest_to_follow(db, actor, is_for_newcomers=True)
     statement = (
         select(Thread, Repo)
         .outerjoin(Repo, Repo.id == Thread.repo_id)
