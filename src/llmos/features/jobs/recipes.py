@@ -37,7 +37,7 @@ def _part(value: Any, *names: str) -> Any:
 
 
 def recipe_inputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """Volumes of a job for what the recipe names: data sets, base model, adapter, tokenizer."""
+    """Volumes of a job for what the recipe names: data sets, base model, tokenizer."""
     found: dict[str, dict[str, Any]] = {}
     for kind, name, revision in _named(recipe):
         if isinstance(name, str) and _REPO.fullmatch(name):
@@ -56,7 +56,6 @@ def _named(recipe: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
             yield "dataset", _part(source, "dataset"), _part(source, "revision")
     model = _part(recipe, "model")
     yield "model", _part(model, "base"), _part(model, "revision")
-    yield "model", _part(model, "adapter"), None
     tokenizer = _part(recipe, "tokenizer")
     yield "model", _part(tokenizer, "from"), _part(tokenizer, "revision")
 

@@ -66,6 +66,15 @@ def dump_recipe(recipe: Recipe) -> str:
     )
 
 
+def dump_for_others(recipe: Recipe) -> str:
+    """`dump_recipe` with the names of local files instead of where they lie on this machine."""
+    copy = recipe.model_copy(deep=True)
+    for source in [*copy.data.sources, *copy.data.validation]:
+        if source.files:
+            source.files = [Path(name).name or name for name in source.files]
+    return dump_recipe(copy)
+
+
 def _refuse(name: str, problems: list[tuple[int, str, str]]) -> RecipeError:
     problems = sorted(set(problems))
     lines = [f"{name}:{line}: {field + ': ' if field else ''}{what}" for line, field, what in problems]

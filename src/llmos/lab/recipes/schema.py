@@ -109,8 +109,8 @@ class Data(Section):
     )
     max_documents: int | None = option(None, "Use at most so many.", "all", ge=1)
     max_chars: int | None = option(None, "Use at most so many characters.", "all", ge=1)
-    packing: Literal["stream", "fit", "none"] | None = option(
-        None, "How documents fill rows.", "stream for pre-training, fit where examples must stay whole"
+    packing: Literal["stream", "none"] | None = option(
+        None, "How documents fill rows.", "stream for pre-training, none where examples must stay whole"
     )
     longer: Literal["error", "cut", "drop"] = option(
         "cut", "What to do with examples longer than a row.", "the beginning still teaches something"
@@ -157,7 +157,6 @@ class Model(Section):
     base: str | None = option(None, "A folder or model to start from.", "the weights are drawn anew")
     revision: str | None = option(None, "Commit, branch or tag of the base.", "its main branch")
     gguf_file: str | None = option(None, "The file to read, if the base is GGUF.", "safetensors")
-    adapter: str | None = option(None, "A LoRA adapter to lay over the base first.", "none")
     family: Family | None = option(None, "Architecture.", "llama, bert or t5 by objective")
     preset: Preset = option("tiny", "Size.", "learns real words in minutes on a laptop")
     overrides: dict[str, int | float | bool | str] = option(
@@ -217,7 +216,6 @@ class Training(Section):
     gradient_checkpointing: bool = option(False, "Recompute to save memory.", "costs a third of the speed")
     ema: float = option(0.0, "Memory of an averaged copy of the weights; 0: none.", "off", ge=0, lt=1)
     seed: int = option(17, "Seed of weights, order and dropout.", "any; fixed so that runs repeat", ge=0)
-    label_smoothing: float = option(0.0, "Label smoothing.", "off", ge=0, lt=1)
     beta: float | None = option(None, "Beta of DPO, KTO and ORPO.", "0.1, as their authors", gt=0)
     threads: int | None = option(None, "CPU threads.", "all cores the job may use", ge=1)
 
@@ -230,7 +228,6 @@ class Lora(Section):
     dropout: float = option(0.0, "Dropout.", "little gain on short runs", ge=0, lt=1)
     targets: list[str] | Literal["all-linear"] = option("all-linear", "Layers.", "best per parameter")
     dora: bool = option(False, "Weight-decomposed LoRA (DoRA).", "slower; better at low rank")
-    quantize: Literal["none", "4bit", "8bit"] = option("none", "Base in 4 or 8 bits (QLoRA).", "needs a GPU")
     merge: bool = option(True, "Write the merged model beside the adapter.", "it loads anywhere")
 
 

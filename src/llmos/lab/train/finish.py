@@ -13,7 +13,7 @@ from llmos.lab.events import Reporter
 from llmos.lab.outputs.card import CardFacts, write_card
 from llmos.lab.outputs.energy import Energy
 from llmos.lab.outputs.push import CheckpointPusher, push_result
-from llmos.lab.recipes.load import dump_recipe
+from llmos.lab.recipes.load import dump_for_others, dump_recipe
 from llmos.lab.recipes.schema import Push
 from llmos.lab.train.adapters import merge
 from llmos.lab.train.device import hardware
@@ -67,7 +67,7 @@ def _card(run: Run, result: Result, machine: dict[str, Any], energy: Energy | No
     return CardFacts(
         name=run.recipe.push.repo or run.recipe.name,
         objective=run.recipe.objective,
-        recipe=dump_recipe(run.written),
+        recipe=dump_for_others(run.written),
         sources=run.corpus.sources,
         parameters=result.parameters,
         base=run.base,
@@ -104,7 +104,8 @@ def pushing_checkpoints(push: Push, reporter: Reporter) -> Iterator[None]:
 
 
 def write_recipe(run: Run) -> None:
-    """The recipe as it was written, beside what it makes."""
+    """The recipe as it was written, beside what it makes; what is pushed names no folder of this machine."""
     part = run.output / "recipe.yaml.part"
-    part.write_text(dump_recipe(run.written), encoding="utf-8")
+    dump = dump_for_others if run.written.push else dump_recipe
+    part.write_text(dump(run.written), encoding="utf-8")
     os.replace(part, run.output / "recipe.yaml")
