@@ -50,6 +50,7 @@ class Writer:
         self.http = httpx.Client(base_url=server.url, headers=auth(server), timeout=30)
         self.kinds: list[Callable[[], None]] = [self.commit, self.upload, self.move, self.delete, self.push]
         dice.shuffle(self.kinds)
+        self.finished = 0
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
@@ -60,6 +61,12 @@ class Writer:
                     kind()
                 except httpx.TransportError:
                     return
+                self.finished += 1
+
+    def wait_for(self, count: int) -> None:
+        """Return when so many writes are over, however slow the machine is."""
+        while self.finished < count and self.thread.is_alive():
+            time.sleep(0.005)
 
     def _create(self, name: str) -> bool:
         return self.http.post("/api/repos/create", json={"name": name}).status_code == 200
@@ -164,7 +171,8 @@ def test_a_hundred_writes_survive_sudden_death(tmp_path: Path, database: dict[st
                 ).raise_for_status()
                 git(server, clone, "init", "-q")
             writer = Writer(server, turn, told, clone, dice)
-            time.sleep(dice.uniform(0.02, 1.2))
+            writer.wait_for(dice.randrange(5))
+            time.sleep(dice.uniform(0.0, 0.2))
             kill_hard(server.process)
             writer.thread.join()
     reconcile(runtime)  # the worker's first act after a restart
