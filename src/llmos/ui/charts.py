@@ -14,7 +14,7 @@ from llmos.ui.views import Series
 
 WIDTH = 600
 HEIGHT = 100
-MAX_TABLE_ROWS = 400
+MAX_TABLE_CELLS = 400
 _STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -60,14 +60,35 @@ def bar_plot(labels: Sequence[str], values: Sequence[float]) -> Plot:
     return Plot(top, 0, bars)
 
 
-def line_plot(series: Sequence[Series], *, from_zero: bool = False) -> Plot:
-    """A path per series over equal steps, past values that are None or not finite."""
+def line_plot(
+    series: Sequence[Series], labels: Sequence[str | float] = (), *, from_zero: bool = False
+) -> Plot:
+    """A path per series, past values that are None or not finite: to scale where the labels are numbers
+    that grow, else over equal steps."""
     known = [value for line in series for value in line.values if is_known(value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     low = min(low, 0.0) if from_zero else low
     if high <= low:
         low, high = low - 0.5, high + 0.5
-    return Plot(high, low, paths=[_path(line.values, low, high) for line in series])
+    places = _places(labels, max((len(line.values) for line in series), default=0))
+    return Plot(high, low, paths=[_path(line.values, places, low, high) for line in series])
+
+
+def _places(labels: Sequence[str | float], count: int) -> list[float]:
+    """Where on the plane each point stands, from the left."""
+    numbers = [label for label in labels if isinstance(label, int | float)]
+    if len(numbers) == count > 1 and numbers[-1] > numbers[0]:
+        return [WIDTH * (number - numbers[0]) / (numbers[-1] - numbers[0]) for number in numbers]
+    step = WIDTH / max(count - 1, 1)
+    return [position * step for position in range(count)]
+
+
+def table_rows(row_count: int, series_count: int) -> list[int]:
+    """Which rows of a chart's numbers are shown: all, or evenly taken ones with the last."""
+    limit = max(MAX_TABLE_CELLS // max(series_count, 1), 2)
+    if row_count <= limit:
+        return list(range(row_count))
+    return [int(number * (row_count - 1) / (limit - 1)) for number in range(limit)]
 
 
 def spark_path(values: Sequence[float | None]) -> str:
@@ -87,13 +108,12 @@ def nice_ceiling(value: float) -> float:
     return next(size * step for step in _STEPS if value <= size * step * 1.000001)
 
 
-def _path(values: Sequence[float | None], low: float, high: float) -> str:
-    step = WIDTH / max(len(values) - 1, 1)
+def _path(values: Sequence[float | None], places: Sequence[float], low: float, high: float) -> str:
     parts: list[str] = []
-    for position, value in enumerate(values):
+    for place, value in zip(places, values, strict=False):
         if value is None or not math.isfinite(value):
             continue
-        x = round(position * step, 1)
+        x = round(place, 1)
         y = round(HEIGHT - HEIGHT * (value - low) / (high - low), 2)
         parts.append(f"{'L' if parts else 'M'}{x:g} {y:g}")
     # A lone point would be invisible: a line of no length has round ends.

@@ -34,6 +34,13 @@ def filesize(size_bytes: int) -> str:
     return f"{digits} {unit}"
 
 
+def figure(value: float) -> str:
+    """A measured value with four digits that count: `2.345`, `0.0003`, `12,346`, `1e-06`."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}" if abs(value) < 1e12 else f"{value:.3e}"
+    return f"{value:.4g}"
+
+
 def path_segment(value: str) -> str:
     """One segment of a URL path: everything quoted, also the slash."""
     return quote(value, safe="")
@@ -101,6 +108,7 @@ class LocaleFilters:
             "day": self.day,
             "exact": self.exact,
             "number": self.number,
+            "figure": figure,
             "relative": self.relative,
             "filesize": filesize,
             "path_segment": path_segment,

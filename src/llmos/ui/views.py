@@ -239,7 +239,8 @@ class Poll:
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a chart; `None`: not measured there, the line goes on."""
+    """A line of a chart; `None`: not measured there, the line goes on. `tone` is its colour's number."""
 
     label: str
     values: Sequence[float | None]
+    tone: int | None = None

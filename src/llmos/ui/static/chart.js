@@ -32,6 +32,7 @@ const draw = (figure) => {
   });
   const lines = figure.querySelectorAll(".chart-line, .chart-zoom-colour");
   const colours = [...lines].map((line) => token("--series", line));
+  const dashes = [...lines].map((line) => (getComputedStyle(line).strokeDasharray === "none" ? undefined : [7, 4]));
   const options = {
     width: plane.clientWidth,
     height: plane.clientHeight - 34,
@@ -41,7 +42,13 @@ const draw = (figure) => {
     legend: { live: true },
     series: [
       { label: data.name },
-      ...data.labels.map((label, index) => ({ label, stroke: colours[index], width: 2, spanGaps: true })),
+      ...data.labels.map((label, index) => ({
+        label,
+        stroke: colours[index],
+        dash: dashes[index],
+        width: 2,
+        spanGaps: true,
+      })),
     ],
   };
   const holder = document.createElement("div");

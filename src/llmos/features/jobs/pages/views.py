@@ -12,9 +12,7 @@ from llmos.core import clock
 from llmos.features.jobs.models import Job
 from llmos.features.jobs.streams import Curve
 from llmos.infra.i18n import lazy
-from llmos.ui.views import Series
-
-MAX_POINTS = 400
+from llmos.ui.curves import CurveChart, Line, curve_chart
 
 STATE_LABELS = {
     "waiting": lazy("Waits for another"),
@@ -130,18 +128,9 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d} h"
 
 
-@dataclass(frozen=True)
-class Chart:
-    """Curves of one meaning in one picture, such as `train/loss` and `eval/loss`."""
-
-    title: str
-    labels: list[int]
-    series: list[Series]
-    last: str
-
-
-def charts_of(curves: Sequence[Curve]) -> list[Chart]:
-    """One chart for each last word of the names, in order of first appearance."""
+def charts_of(curves: Sequence[Curve]) -> list[CurveChart]:
+    """One chart for each last word of the names, such as `train/loss` and `eval/loss`, in order of first
+    appearance."""
     groups: dict[str, list[Curve]] = {}
     for curve in curves:
         if curve.points:
@@ -149,32 +138,11 @@ def charts_of(curves: Sequence[Curve]) -> list[Chart]:
     return [_chart(title, members) for title, members in groups.items()]
 
 
-def _chart(title: str, curves: list[Curve]) -> Chart:
-    steps = _thin(sorted({step for curve in curves for step, _ in curve.points}))
-    series = []
-    for curve in curves:
-        values = dict(curve.points)
-        series.append(Series(curve.name, [values.get(step) for step in steps]))
-    last = ", ".join(
-        f"{curve.name} {_short(curve.points[-1][1])}" for curve in curves if curve.points[-1][1] is not None
-    )
-    return Chart(title, steps, series, last)
+def _chart(title: str, curves: Sequence[Curve]) -> CurveChart:
+    return curve_chart(title, [Line(curve.name, curve.points) for curve in curves])
 
 
-def _thin(steps: list[int]) -> list[int]:
-    """At most MAX_POINTS of them, evenly, with the last."""
-    if len(steps) <= MAX_POINTS:
-        return steps
-    stride = len(steps) / MAX_POINTS
-    kept = [steps[int(number * stride)] for number in range(MAX_POINTS)]
-    return kept if kept[-1] == steps[-1] else [*kept, steps[-1]]
-
-
-def _short(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def system_charts(curves: Sequence[Curve]) -> list[Chart]:
+def system_charts(curves: Sequence[Curve]) -> list[CurveChart]:
     """What the machine did, in units people read: cores, GB."""
     units: dict[str, tuple[Any, float]] = {
         "system/cpu": (lazy("Cores in use"), 1),
