@@ -16,14 +16,22 @@ from llmos.lab.train.device import ENVIRONMENT
 def lab_python() -> str:
     """LLMOS_LAB_PYTHON, the lab's own environment, or this Python if it has torch.
 
-    Raises Unavailable where none is installed.
+    Raises Unavailable where none is installed, or it is just being installed.
     """
-    named = os.environ.get("LLMOS_LAB_PYTHON")
-    own = Path(llmos.__path__[0]).parents[1] / ".venv-lab" / "bin" / "python"
-    if named or own.exists():
-        return named or str(own)
+    if named := os.environ.get("LLMOS_LAB_PYTHON"):
+        return named
+    tree = Path(llmos.__path__[0]).parents[1]
+    own = tree / ".venv-lab" / "bin" / "python"
+    # The stamp is written when all of it is installed.
+    if own.exists() and (tree / ".venv" / ".stamps" / "lab").exists():
+        return str(own)
     if all(importlib.util.find_spec(name) for name in ("torch", "trl", "peft")):
         return sys.executable
+    if own.exists():
+        raise Unavailable(
+            "The training side is still being installed, as `make up` does behind the scenes. Wait some "
+            "minutes, or install it now with: make setup-lab"
+        )
     raise Unavailable("The training side is not installed. Install it with: make setup-lab")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -46,29 +47,45 @@ def command(
     defaults: bool,
     as_json: bool,
 ) -> None:
-    """Train a model by RECIPE, or by one written from the options.
+    """Train a model by RECIPE (a file, or the name of one that comes along: quickstart), or by one written
+    from the options. Options beside a recipe are said in place of what it says.
 
     The same command again goes on from the newest checkpoint in the output folder.
     """
     from llmos.cli.lab_process import run_lab
-    from llmos.lab.recipes.load import dump_recipe
-    from llmos.lab.recipes.write import from_options
+    from llmos.lab.recipes.load import dump_recipe, load_recipe
+    from llmos.lab.recipes.write import from_options, with_options
+    from llmos.lab.samples import RECIPES
 
     if (recipe is None) == (objective is None):
-        raise click.UsageError("Name a recipe file, or write one with --objective and --data.")
-    if recipe is None:
-        written = from_options(
-            objective=objective or "",
-            data=data,
-            base=base,
-            family=family,
-            preset=preset,
-            max_minutes=max_minutes,
-            max_steps=max_steps,
-            lora=lora,
-            push=push,
-            root=Path.cwd(),
+        shipped = ", ".join(RECIPES)
+        raise click.UsageError(
+            f"Name a recipe (a file, or {shipped}), or write one with --objective and --data."
         )
+    if recipe is not None and not recipe.exists():
+        if str(recipe) not in RECIPES:
+            raise click.UsageError(
+                f"There is no file {recipe}; a recipe that comes along: {', '.join(RECIPES)}."
+            )
+        recipe = RECIPES[str(recipe)]
+    options: dict[str, Any] = {
+        "data": data,
+        "base": base,
+        "family": family,
+        "preset": preset,
+        "max_minutes": max_minutes,
+        "max_steps": max_steps,
+        "lora": lora,
+        "push": push,
+    }
+    written = None
+    if recipe is None:
+        written = from_options(objective=objective or "", root=Path.cwd(), **options)
+    elif any(options.values()) or recipe in RECIPES.values():
+        written = with_options(
+            load_recipe(recipe), folder=recipe.resolve().parent, root=Path.cwd(), **options
+        )
+    if written is not None:
         output.mkdir(parents=True, exist_ok=True)
         recipe = output / "recipe.yaml"
         text = dump_recipe(written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,17 @@ class Reporter:
 
         self._curves = SummaryWriter(str(folder), flush_secs=15)
 
+    def end_curves(self) -> None:
+        """Close the event files, and take the name of this machine out of theirs: they may be published."""
+        if self._curves is None:
+            return
+        folder = Path(self._curves.get_logdir())
+        self._curves.close()
+        self._curves = None
+        for path in folder.glob("events.out.tfevents.*"):
+            name = path.name.replace(f".{socket.gethostname()}.", ".")
+            path.rename(path.with_name(name))
+
     def say(self, text: str) -> None:
         for line in text.splitlines() or [""]:
             self._print(line)
@@ -72,7 +84,8 @@ class Reporter:
         if now - self._last_line_at >= 1.0 or any(name.startswith("eval/") for name in values):
             self._last_line_at = now
             shown = "  ".join(f"{name.split('/')[-1]} {value:.4g}" for name, value in values.items())
-            self._print(f"step {step}: {shown}")
+            part = "held-out part: " if all(name.startswith("eval/") for name in values) else ""
+            self._print(f"step {step}: {part}{shown}")
 
     def checkpoint(self, folder: Path, step: int) -> None:
         """A checkpoint lies whole in `folder`: the runner publishes it."""

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from llmos.lab.events import Reporter
+from llmos.lab.outputs.push import published_files
 from llmos.lab.recipes.load import parse_recipe
 from llmos.lab.recipes.schema import Recipe
 from llmos.lab.samples import sample
@@ -71,6 +72,8 @@ def test_an_adapter_is_kept_and_merged(tmp_path: Path) -> None:
         result = train(recipe_of("sft", sample("chat.jsonl"), more), tmp_path / "tuned", reporter)
     assert result.trained_parameters < result.parameters / 10
     assert (tmp_path / "tuned" / "adapter" / "adapter_model.safetensors").exists()
+    for name, path in published_files(tmp_path / "tuned").items():
+        assert str(tmp_path).encode() not in path.read_bytes(), name
     before, after = (_weights(tmp_path / name) for name in ("base", "tuned"))
     assert before.keys() == after.keys()
     moved = [name for name in before if not torch.equal(before[name], after[name])]

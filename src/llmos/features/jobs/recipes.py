@@ -30,6 +30,12 @@ def recipe_schema() -> dict[str, Any]:
     return found
 
 
+def quickstart_text(owner: str) -> str:
+    """The recipe of a first model, which needs no data set of its own; the model goes to `owner`."""
+    text = files("llmos.wire").joinpath("quickstart.yaml").read_text(encoding="utf-8")
+    return f"{text}push:\n  repo: {owner}/first-llm\n"
+
+
 def _part(value: Any, *names: str) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None

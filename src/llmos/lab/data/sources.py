@@ -19,6 +19,7 @@ from llmos.lab.data.errors import DataError
 from llmos.lab.data.readers import SUFFIXES, check_readable
 from llmos.lab.recipes.schema import Source
 from llmos.lab.samples import FOLDER as SAMPLES
+from llmos.lab.samples import PREFIX, sample
 
 if TYPE_CHECKING:
     from llmos.client.hub import Hub, RepoState
@@ -125,9 +126,12 @@ def _local(path: Path) -> DataFile:
 
 
 def local_files(patterns: Sequence[str], base: Path) -> list[Path]:
-    """The files of paths, folders and patterns, each once, sorted within a pattern."""
+    """The files of paths, folders, patterns and `sample:` names, each once, sorted within a pattern."""
     found: dict[Path, None] = {}
     for pattern in patterns:
+        if pattern.startswith(PREFIX):
+            found[sample(pattern.removeprefix(PREFIX))] = None
+            continue
         path = base / Path(pattern).expanduser()
         if path.is_dir():
             matches = [p for p in sorted(path.rglob("*")) if p.is_file() and _is_data(p)]

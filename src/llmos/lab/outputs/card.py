@@ -137,7 +137,8 @@ def _front_matter(facts: CardFacts, licence: str) -> dict[str, Any]:
         "language": [code for code in languages if len(code) == 2],
         "library_name": facts.library,
         "pipeline_tag": _TASKS.get(facts.objective),
-        "base_model": (facts.base or {}).get("name"),
+        # A folder of this machine is no model that others could look up.
+        "base_model": name if "/" in (name := str((facts.base or {}).get("name"))) else None,
         "datasets": list(dict.fromkeys(s["dataset"] for s in facts.sources if s.get("dataset"))),
         "tags": ["llmos-lab", f"objective-{facts.objective}"],
     }

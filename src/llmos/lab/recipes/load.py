@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from llmos.core.errors import Unprocessable
 from llmos.lab.recipes.schema import Recipe
+from llmos.lab.samples import FOLDER as SAMPLES
+from llmos.lab.samples import LICENCES, PREFIX
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -67,12 +69,27 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def dump_for_others(recipe: Recipe) -> str:
-    """`dump_recipe` with the names of local files instead of where they lie on this machine."""
+    """`dump_recipe` with the names of local files and models instead of where they lie on this machine."""
     copy = recipe.model_copy(deep=True)
     for source in [*copy.data.sources, *copy.data.validation]:
         if source.files:
-            source.files = [Path(name).name or name for name in source.files]
+            source.files = [_name_for_others(name) for name in source.files]
+    if copy.model.base and is_folder(copy.model.base):
+        copy.model.base = Path(copy.model.base).name or copy.model.base
+    if copy.tokenizer.from_ and is_folder(copy.tokenizer.from_):
+        copy.tokenizer.from_ = Path(copy.tokenizer.from_).name or copy.tokenizer.from_
     return dump_recipe(copy)
+
+
+def _name_for_others(name: str) -> str:
+    path = Path(name)
+    is_sample = path.is_absolute() and path.parent == SAMPLES and path.name in LICENCES
+    return name if name.startswith(PREFIX) else (PREFIX if is_sample else "") + (path.name or name)
+
+
+def is_folder(name: str) -> bool:
+    """Whether a base model or tokenizer is named by where it lies, not as ada/tiny-llm."""
+    return name.startswith(("/", ".", "~")) or name.count("/") != 1 or Path(name).is_dir()
 
 
 def _refuse(name: str, problems: list[tuple[int, str, str]]) -> RecipeError:

@@ -63,7 +63,9 @@ class Section(BaseModel):
 class Source(Section):
     """Local files, or a data set of the hub; exactly one of the two."""
 
-    files: list[str] = option([], "Paths or patterns as data/*.jsonl, relative to the recipe.", "none")
+    files: list[str] = option(
+        [], "Paths or patterns as data/*.jsonl, relative to the recipe, or sample:english.txt.", "none"
+    )
     dataset: str | None = option(None, "A data set of the hub, as ada/poems.", "local files are used")
     revision: str | None = option(None, "Commit, branch or tag of the data set.", "its main branch")
     config: str | None = option(None, "Configuration (subset) of the data set.", "its only or default one")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llmos.lab.recipes.load import parse_recipe
+from llmos.lab.recipes.load import dump_recipe, parse_recipe
 from llmos.lab.recipes.schema import Recipe
+from llmos.lab.samples import PREFIX
 
 OBJECTIVES = {
     "clm": "write on: the next token of plain text",
@@ -40,24 +41,72 @@ def from_options(
 ) -> Recipe:
     """A recipe with what was asked for and nothing else. Raises RecipeError as the loader does.
 
-    `data` names files, patterns or `dataset:ada/poems[@revision]`; files are written relative to `root`
-    made absolute, so that the recipe may lie elsewhere.
+    `data` names files, patterns, `sample:english.txt` or `dataset:ada/poems[@revision]`; files are written
+    relative to `root` made absolute, so that the recipe may lie elsewhere.
     """
-    value: dict[str, Any] = {"objective": objective, "data": {"sources": _sources(objective, data, root)}}
-    model = {"base": base, "family": family, "preset": preset}
-    training = {"max_minutes": max_minutes, "max_steps": max_steps}
-    value["model"] = {name: found for name, found in model.items() if found is not None}
-    value["training"] = {name: found for name, found in training.items() if found is not None}
-    if lora:
-        value["lora"] = {"rank": 16}
-    if push:
-        value["push"] = {"repo": push}
+    value: dict[str, Any] = {"objective": objective, "data": {"sources": _sources(data, root)}}
+    return _with(value, base, family, preset, max_minutes, max_steps, lora, push)
+
+
+def with_options(
+    recipe: Recipe,
+    *,
+    folder: Path,
+    data: tuple[str, ...] = (),
+    base: str | None = None,
+    family: str | None = None,
+    preset: str | None = None,
+    max_minutes: float | None = None,
+    max_steps: int | None = None,
+    lora: bool = False,
+    push: str | None = None,
+    root: Path | None = None,
+) -> Recipe:
+    """`recipe`, which lies in `folder`, with these things said otherwise. Raises RecipeError.
+
+    A limit takes the place of all limits of the recipe. Its files are made absolute, so that what comes
+    out may lie elsewhere.
+    """
     import yaml
 
-    return parse_recipe(yaml.safe_dump({k: v for k, v in value.items() if v}, sort_keys=False), "options")
+    value: dict[str, Any] = yaml.safe_load(dump_recipe(recipe))
+    for source in [*value["data"]["sources"], *value["data"].get("validation", [])]:
+        if source.get("files"):
+            source["files"] = [_absolute(name, folder) for name in source["files"]]
+    if data:
+        value["data"]["sources"] = _sources(data, root)
+    if max_minutes is not None or max_steps is not None:
+        for name in ("max_minutes", "max_steps", "max_epochs"):
+            value.get("training", {}).pop(name, None)
+    return _with(value, base, family, preset, max_minutes, max_steps, lora, push)
 
 
-def _sources(objective: str, data: tuple[str, ...], root: Path | None) -> list[dict[str, Any]]:
+def _with(
+    value: dict[str, Any],
+    base: str | None,
+    family: str | None,
+    preset: str | None,
+    max_minutes: float | None,
+    max_steps: int | None,
+    lora: bool,
+    push: str | None,
+) -> Recipe:
+    import yaml
+
+    said: dict[str, dict[str, Any]] = {
+        "model": {"base": base, "family": family, "preset": preset},
+        "training": {"max_minutes": max_minutes, "max_steps": max_steps},
+        "lora": {"rank": 16} if lora and not value.get("lora") else {},
+        "push": {"repo": push},
+    }
+    for section, fields in said.items():
+        found = {name: field for name, field in fields.items() if field is not None}
+        if found:
+            value[section] = (value.get(section) or {}) | found
+    return parse_recipe(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), "options")
+
+
+def _sources(data: tuple[str, ...], root: Path | None) -> list[dict[str, Any]]:
     sources: list[dict[str, Any]] = []
     files = [name for name in data if not name.startswith("dataset:")]
     for name in data:
@@ -65,5 +114,9 @@ def _sources(objective: str, data: tuple[str, ...], root: Path | None) -> list[d
             repo, _, revision = name.removeprefix("dataset:").partition("@")
             sources.append({"dataset": repo} | ({"revision": revision} if revision else {}))
     if files:
-        sources.append({"files": [str(root / name) if root else name for name in files]})
+        sources.append({"files": [_absolute(name, root) if root else name for name in files]})
     return sources
+
+
+def _absolute(name: str, folder: Path) -> str:
+    return name if name.startswith(PREFIX) else str(folder / Path(name).expanduser())

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import llmos.wire
 from llmos.core.errors import NotFound
 
 FOLDER = Path(__file__).parent
+# Recipes name a sample so: `files: [sample:english.txt]`.
+PREFIX = "sample:"
+# Recipes that come with LLMOS; they lie where the hub reads them, too.
+RECIPES = {"quickstart": Path(llmos.wire.__path__[0]) / "quickstart.yaml"}
 # Name: the licence a model card has to inherit from it.
 LICENCES: dict[str, str] = {
     "english.txt": "cc0-1.0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,13 @@ def merge(model: Any, folder: Path) -> Any:
     """Save the adapter in `folder`/adapter and give the plain model with it worked in."""
     model.save_pretrained(str(folder / ADAPTER))
     return model.merge_and_unload()
+
+
+def name_base(folder: Path, base: str) -> None:
+    """Let adapters in `folder` name their base as others know it, not by where it lies on this machine."""
+    for path in (folder / "adapter_config.json", folder / ADAPTER / "adapter_config.json"):
+        if path.is_file():
+            config = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            # An empty form of a card, which names the place, too.
+            path.with_name("README.md").unlink(missing_ok=True)

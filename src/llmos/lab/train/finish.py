@@ -13,9 +13,9 @@ from llmos.lab.events import Reporter
 from llmos.lab.outputs.card import CardFacts, write_card
 from llmos.lab.outputs.energy import Energy
 from llmos.lab.outputs.push import CheckpointPusher, push_result
-from llmos.lab.recipes.load import dump_for_others, dump_recipe
+from llmos.lab.recipes.load import dump_for_others
 from llmos.lab.recipes.schema import Push
-from llmos.lab.train.adapters import merge
+from llmos.lab.train.adapters import merge, name_base
 from llmos.lab.train.device import hardware
 from llmos.lab.train.places import is_laid_out
 
@@ -32,6 +32,8 @@ def finish(
     if run.recipe.lora:
         run.model = merge(run.model, run.output) if run.recipe.lora.merge else run.model
     save_model(run.model, run.tokenizer, run.output)
+    if run.base:
+        name_base(run.output, run.base["name"])
     machine = hardware() | {
         "started_at": started_at.isoformat(),
         "finished_at": datetime.now(UTC).isoformat(),
@@ -39,19 +41,22 @@ def finish(
     sources = run.corpus.sources
     used = {"energy": energy.to_json() if energy else None}
     write_json(
-        run.output / "metrics.json", result.to_json() | {"machine": machine, "sources": sources} | used
+        run.output / "metrics.json", result.for_others() | {"machine": machine, "sources": sources} | used
     )
     write_card(run.output, _card(run, result, machine, energy), reporter.history)
+    reporter.end_curves()
     push = run.recipe.push
+    reporter.say(f"The model lies in {run.output}. How to use it stands in its README.md.")
     if push.repo and not is_laid_out():
         from llmos.client.hub import Hub
 
         reporter.phase("push")
         message = f"Train {run.recipe.name}"
+        hub = Hub()
         result.revision = push_result(
-            Hub(), push.repo, run.output, message, private=push.private, branch=push.branch
+            hub, push.repo, run.output, message, private=push.private, branch=push.branch
         )
-        reporter.say(f"Pushed to {push.repo} as {result.revision[:12]}.")
+        reporter.say(f"Pushed as {result.revision[:12]} to {hub.api.endpoint}/{push.repo}")
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -87,7 +92,7 @@ def _card(run: Run, result: Result, machine: dict[str, Any], energy: Energy | No
 
 
 @contextmanager
-def pushing_checkpoints(push: Push, reporter: Reporter) -> Iterator[None]:
+def pushing_checkpoints(push: Push, reporter: Reporter, base: dict[str, Any] | None = None) -> Iterator[None]:
     """While this lasts, checkpoints are committed to their branch; a runner does it for its jobs."""
     if not push.repo or not push.checkpoints_branch or is_laid_out():
         yield
@@ -95,8 +100,14 @@ def pushing_checkpoints(push: Push, reporter: Reporter) -> Iterator[None]:
     from llmos.client.hub import Hub
 
     pusher = CheckpointPusher(Hub(), push.repo, branch=push.checkpoints_branch, private=push.private)
+
+    def push_checkpoint(folder: Path, step: int) -> None:
+        if base:
+            name_base(folder, base["name"])
+        pusher.push(folder, step)
+
     with pusher:
-        reporter.on_checkpoint = pusher.push
+        reporter.on_checkpoint = push_checkpoint
         yield
     reporter.on_checkpoint = None
     for failure in pusher.failures:
@@ -104,8 +115,7 @@ def pushing_checkpoints(push: Push, reporter: Reporter) -> Iterator[None]:
 
 
 def write_recipe(run: Run) -> None:
-    """The recipe as it was written, beside what it makes; what is pushed names no folder of this machine."""
+    """The recipe as it was written, beside what it makes; it names no folder of this machine."""
     part = run.output / "recipe.yaml.part"
-    dump = dump_for_others if run.written.push else dump_recipe
-    part.write_text(dump(run.written), encoding="utf-8")
+    part.write_text(dump_for_others(run.written), encoding="utf-8")
     os.replace(part, run.output / "recipe.yaml")

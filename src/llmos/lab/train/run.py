@@ -66,6 +66,10 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         return self.__dict__ | {"output": str(self.output)}
 
+    def for_others(self) -> dict[str, Any]:
+        """`to_json` without the place on this machine."""
+        return {name: value for name, value in self.to_json().items() if name != "output"}
+
 
 def prepare(recipe: Recipe, output: Path, reporter: Reporter, *, root: Path | None = None) -> Run:
     """Data, tokenizer and model of a recipe as written. Raises the errors of each."""
@@ -138,7 +142,7 @@ def train(
     if run.recipe.lora:
         run.model = add_adapter(run.model, run.recipe)
     start_at = _resume_from(run, resume)
-    with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter):
+    with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter, run.base):
         if recipe.objective in TUNED_BY_TRL:
             from llmos.lab.train.tuning import tune
 
@@ -194,9 +198,7 @@ def _train_own(
 ) -> Result:
     trainer, course = make_trainer(run, reporter)
     total, trained = count_parameters(run.model)
-    reporter.say(
-        f"{total:,} parameters; {len(trainer.objective.train):,} rows; {trainer.clock.max_steps:,} steps"
-    )
+    reporter.say(f"{total:,} parameters; {len(trainer.objective.train):,} rows; {trainer.clock.describe()}")
     reporter.phase("train")
     if changed:
         changed(trainer)

@@ -53,6 +53,11 @@ class Clock:
             return by_steps
         return max(by_steps, self.elapsed_s / (60.0 * self.max_minutes))
 
+    def describe(self) -> str:
+        limits = [f"{self.max_steps:,} steps"] if self.max_steps < ENDLESS else []
+        limits += [f"{self.max_minutes:g} minutes"] if self.max_minutes is not None else []
+        return " or ".join(limits)
+
     def restart(self, spent_s: float) -> None:
         self.spent_s, self._started = spent_s, time.monotonic()
 

@@ -29,7 +29,7 @@ from llmos.features.jobs.pages.recipe_form import ESSENTIAL, RecipeGroup, collec
 from llmos.features.jobs.pages.views import job_href
 from llmos.features.jobs.policy import access_job, access_owner, can_run_jobs, can_see_jobs, check_run_jobs
 from llmos.features.jobs.queries import has_gpus, list_gpus
-from llmos.features.jobs.recipes import read_recipe, recipe_schema
+from llmos.features.jobs.recipes import quickstart_text, read_recipe, recipe_schema
 from llmos.features.jobs.requests import JobRequest, parse_request
 from llmos.infra.i18n import lazy, localize
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
@@ -55,7 +55,7 @@ OBJECTIVES = {
 
 
 def new_page(request: Request, db: ReadDb, actor: ActorDep, ns: str) -> Response:
-    """`kind` is recipe or command; `from` fills the form with an earlier job."""
+    """`kind` is recipe or command; `from` fills the form with an earlier job, `start` with the quickstart."""
     if actor.user_id is None:
         return redirect_to_login(request)
     owner = access_owner(db, actor, ns)
@@ -63,6 +63,8 @@ def new_page(request: Request, db: ReadDb, actor: ActorDep, ns: str) -> Response
     query = request.query_params
     values = {"kind": query.get("kind", "recipe"), "flavor": DEFAULT_FLAVOR, "push.private": "on"}
     values |= {name: query[name] for name in ("data.sources.0.dataset", "model.base") if name in query}
+    if query.get("start") == "quickstart":
+        values["yaml"] = quickstart_text(owner.name)
     if query.get("from"):
         job = access_job(db, actor, query.get("of", ns), query["from"])
         values |= _values_of(job, is_member=can_see_jobs(actor, job.namespace))

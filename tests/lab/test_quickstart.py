@@ -1,0 +1,108 @@
+"""The quickstart as a new user meets it: one command, a commit, a model that loads anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from huggingface_hub import HfApi
+
+from kit.server import LiveServer
+from llmos.cli import main
+from llmos.lab.outputs.push import is_pickle
+from llmos.lab.recipes.load import load_recipe
+
+LOAD = """
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained("ada/first-llm")
+tokenizer = AutoTokenizer.from_pretrained("ada/first-llm")
+text = "The people of \\u5bd2\\u5c71"
+ids = tokenizer(text, return_tensors="pt")
+assert tokenizer.decode(ids["input_ids"][0], skip_special_tokens=True) == text
+assert model.generate(**ids, max_new_tokens=4, do_sample=False).shape[1] == ids["input_ids"].shape[1] + 4
+print(sum(p.numel() for p in model.parameters()))
+"""
+
+
+def environment(server: LiveServer, folder: Path) -> dict[str, str]:
+    """What a person sets: where the hub is, and who they are."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("LLMOS_", "HF_"))}
+    return env | {
+        "HF_ENDPOINT": server.url,
+        "HF_TOKEN": server.tokens["ada"],
+        "HF_HOME": str(folder / "hf"),
+        "LLMOS_LAB_CACHE": str(folder / "cache"),
+    }
+
+
+def run(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_from_one_command_to_a_model_that_loads(server: LiveServer, tmp_path: Path) -> None:
+    env = environment(server, tmp_path)
+    output = tmp_path / "first"
+    done = run(
+        env, "-m", "llmos.cli", "train", "quickstart", "--max-steps", "3", "--preset", "nano",
+        "--output", str(output), "--push", "ada/first-llm", "--json",
+    )  # fmt: skip
+    [line] = done.stdout.splitlines()
+    told = json.loads(line)
+    assert told["steps"] == 3
+    assert 0 < told["metrics"]["bits_per_byte"] < 8
+
+    api = HfApi(endpoint=server.url, token=server.tokens["ada"])
+    files = api.list_repo_files("ada/first-llm")
+    assert {"README.md", "recipe.yaml", "model.safetensors", "tokenizer.json", "training-curve.svg"} <= {
+        *files
+    }
+    assert any(name.startswith("runs/events.out.tfevents.") for name in files)
+    copy = Path(api.snapshot_download("ada/first-llm", local_dir=tmp_path / "copy"))
+    here = [str(tmp_path), f".{os.uname().nodename}.", str(Path(__file__).parents[2])]
+    for name in files:
+        content = (copy / name).read_bytes()
+        assert not is_pickle(copy / name), name
+        assert [place for place in here if len(place) > 4 and place.encode() in content + name.encode()] == []
+    assert load_recipe(copy / "recipe.yaml").data.sources[0].files == [
+        "sample:english.txt",
+        "sample:chinese.txt",
+    ]
+
+    loaded = run(env | {"HF_HOME": str(tmp_path / "fresh")}, "-c", LOAD)
+    assert loaded.stdout.strip() == str(told["parameters"])
+    import httpx
+
+    page = httpx.get(f"{server.url}/ada/first-llm", headers={"Authorization": f"Bearer {api.token}"}).text
+    assert "training-curve.svg" in page
+    assert "bits per byte" in page
+
+
+def test_options_beside_a_recipe_are_said_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that was asked for is silently left out."""
+    started: list[list[str]] = []
+    monkeypatch.setattr("llmos.cli.lab_process.run_lab", lambda words: started.append(words) or 0)
+    recipe = tmp_path / "deep" / "mine.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text(
+        "objective: clm\ndata: {sources: [{files: [a.txt]}]}\ntraining: {max_steps: 9, seed: 3}\n", "utf-8"
+    )
+    words = ["train", str(recipe), "--output", str(tmp_path / "o"), "--max-minutes", "2", "--push", "ada/x"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    written = load_recipe(Path(started[0][1]))
+    assert written.data.sources[0].files == [str(recipe.parent / "a.txt")]
+    assert (written.training.max_minutes, written.training.max_steps, written.training.seed) == (2, None, 3)
+    assert written.push.repo == "ada/x"
+    refused = CliRunner().invoke(main, [*words, "--family", "bert"])
+    assert "needs a family of llama" in refused.output
+    assert "Name a recipe (a file, or quickstart)" in CliRunner().invoke(main, ["train"]).output
+    assert "There is no file quickstop" in CliRunner().invoke(main, ["train", "quickstop"]).output
