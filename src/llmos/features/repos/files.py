@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pygit2
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import EntryNotFound, RevisionNotFound, TooLarge
 from llmos.core.pagination import Page
-from llmos.features.repos.claims import get_claim, proves_object
-from llmos.features.repos.models import Repo
+from llmos.features.repos.claims import get_claim, get_claims, proves_object
+from llmos.features.repos.models import Repo, RepoLfsClaim
 from llmos.features.repos.places import git_path
 from llmos.features.storage.models import LfsObject
 from llmos.features.storage.objects import object_key
 from llmos.features.storage.xet.hot import get_hot_path
+from llmos.features.storage.xet.models import XetFile
 from llmos.features.storage.xet.reading import stream_file
 from llmos.infra.git.commits import CommitInfo, count_commits, get_commit, list_commits
 from llmos.infra.git.diff import CommitDiff, DiffLimits, diff_commit
@@ -74,11 +77,32 @@ def open_claimed(db: Session, rt: Runtime, repo_id: int, oid: str) -> LargeFileR
             lazy("Entry not found: the large file %(oid)s was never uploaded to this repository.", oid=oid)
         )
     found = db.get(LfsObject, oid)
+    return _large_ref(rt, claim, found, found is not None and proves_object(db, claim))
+
+
+def open_large_files(db: Session, rt: Runtime, repo: Repo, oids: Iterable[str]) -> dict[str, LargeFileRef]:
+    """Those of `oids` that `open_large_file` would give, looked up together."""
+    claims = get_claims(db, repo.id, oids)
+    objects = {row.oid: row for row in db.scalars(select(LfsObject).where(LfsObject.oid.in_(claims)))}
+    chunked = [claim.xet_hash for claim in claims.values() if claim.xet_hash is not None]
+    pairs = select(XetFile.file_hash, XetFile.sha256).where(XetFile.file_hash.in_(chunked))
+    digests = dict(db.execute(pairs).tuples().all()) if chunked else {}
+    refs = {}
+    for oid, claim in claims.items():
+        is_proven = claim.xet_hash is None or digests.get(claim.xet_hash) == oid
+        with suppress(EntryNotFound):
+            refs[oid] = _large_ref(rt, claim, objects.get(oid), is_proven)
+    return refs
+
+
+def _large_ref(rt: Runtime, claim: RepoLfsClaim, found: LfsObject | None, is_proven: bool) -> LargeFileRef:
+    """`is_proven`: the claim gives a right to the plain object."""
+    oid = claim.oid
     if found is not None and found.quarantined_at is not None:
         raise EntryNotFound(
             lazy("Entry not found: large file %(oid)s is in quarantine and given to nobody.", oid=oid)
         )
-    if found is not None and proves_object(db, claim):
+    if found is not None and is_proven:
         key = object_key(oid)
         return LargeFileRef(oid, found.size_bytes, claim.xet_hash, key, rt.objects.local_path(key))
     if claim.xet_hash:

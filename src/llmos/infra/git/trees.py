@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -29,6 +30,7 @@ __all__ = [
     "TreeTotal",
     "access_entry",
     "entries_for_paths",
+    "find_files",
     "get_entry",
     "iter_tree",
     "list_tree",
@@ -230,6 +232,17 @@ def iter_tree(
     """Every entry below a folder, lazily."""
     for raw_path, entry in _open_walk(git_repo, commit, path, recursive, None):
         yield _describe(git_repo, raw_path, entry.mode, entry.oid)
+
+
+def find_files(
+    git_repo: pygit2.Repository, commit: str, is_wanted: Callable[[str], bool], *, max_entries: int
+) -> list[TreeEntry]:
+    """Files whose path is wanted, in git order, among the first `max_entries` of the tree."""
+    found = []
+    for raw_path, entry in islice(_open_walk(git_repo, commit, "", True, None), max_entries):
+        if not entry.is_tree and entry.mode not in _TYPES and is_wanted(raw_path.decode("utf-8", "replace")):
+            found.append(_describe(git_repo, raw_path, entry.mode, entry.oid))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from llmos.features.repos.cards.languages import is_bcp47, is_language
 from llmos.features.repos.cards.model_facts import (
     base_models,
     config_summary,
+    curve_tags,
     infer_library,
     infer_pipeline_tag,
     mask_token,
@@ -92,10 +93,11 @@ def card_facts(
         tags = [f"{key}:{value}" for key in DATASET_KEYS for value in as_texts(card.get(key))]
         tags += [f"language:{code}" for code in common["languages"]]
         tags += [*_common_tags(common), *as_texts(card.get("tags")), *data_tags(names)]
+        tags += curve_tags(names)
         return CardFacts(tags=_limit(tags), **common)
     sdk = as_text(card.get("sdk")) if repo_type == "space" else None
     tags = [sdk] if sdk else []
-    tags += [*as_texts(card.get("tags")), *_common_tags(common)]
+    tags += [*as_texts(card.get("tags")), *_common_tags(common), *curve_tags(names)]
     return CardFacts(tags=_limit(tags), sdk=sdk, **common)
 
 

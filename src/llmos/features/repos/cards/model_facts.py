@@ -188,14 +188,18 @@ def _infer_relation(
     return "finetune"
 
 
+def curve_tags(names: tuple[str, ...]) -> list[str]:
+    """`tensorboard`, as the Hub says it, where there are event files to draw curves from."""
+    return ["tensorboard"] if any("tfevents" in name for name in names) else []
+
+
 def model_format_tags(
     names: tuple[str, ...], config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]
 ) -> list[str]:
     """Bare tags from the files: weight formats, model type, quantisation, chat, custom code."""
     tags = [tag for name, tag in FORMAT_FILES.items() if name in names]
     tags += [tag for end, tag in FORMAT_SUFFIXES.items() if any(n.endswith(end) for n in names)]
-    if any("tfevents" in name for name in names):
-        tags.append("tensorboard")
+    tags += curve_tags(names)
     kind = as_text(config.get("model_type"))
     if kind:
         tags.append(kind)

@@ -95,6 +95,7 @@ def blob_links(repo: Repo, place: Place) -> dict[str, str]:
     return {
         "blob": blob,
         "plain": with_query(blob, {"plain": "1"}),
+        "curves": file_href(repo, "curves", place.rev),
         "raw": file_href(repo, "raw", place.rev, place.path),
         "resolve": resolve,
         "download": with_query(resolve, {"download": "true"}),

@@ -70,7 +70,7 @@ def set_thread_counter(counter: ThreadCounter) -> None:
 def repo_frame(
     db: Session, rt: Runtime, actor: Actor, repo: Repo, locale: Locale, current: str = ""
 ) -> Frame:
-    """The frame of a page; `current` is card, files, community, history, settings or storage."""
+    """The frame of a page; `current` is card, files, community, history, curves, settings or storage."""
     may_admin = can_admin(actor, repo)
     has_liked, open_threads = _looked_up(db, actor, repo)
     main = default_branch(open_repo(git_path(rt, repo)))
@@ -130,6 +130,9 @@ def _tabs(
         Tab(_("Files"), f"{href}/tree/{rev}", "folder", is_current=current == "files"),
         Tab(_("History"), f"{href}/commits/{rev}", "history", is_current=current == "history"),
     ]
+    if "tensorboard" in repo.tags:
+        is_here = current == "curves"
+        tabs.append(Tab(_("Training curves"), f"{href}/curves/{rev}", "activity", is_current=is_here))
     if open_threads is not None:
         is_here = current == "community"
         tabs.insert(

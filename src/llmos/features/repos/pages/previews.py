@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from llmos.features.repos.cards.event_files import EventFileError, is_event_file, read_scalars
 from llmos.features.repos.cards.gguf import read_gguf_header
 from llmos.features.repos.cards.weights import Reader, WeightHeaderError, read_safetensors_header
+from llmos.features.repos.event_runs import RunCurves, points_by_tag
+from llmos.features.repos.pages.curve_charts import last_values, tag_charts
 from llmos.features.repos.pages.parquet import read_parquet_head
 from llmos.ui.highlight import HighlightedCode, highlight_file
 
@@ -37,6 +40,7 @@ Kind = Literal[
     "table",
     "tensors",
     "metadata",
+    "curves",
     "binary",
     "empty",
 ]
@@ -78,6 +82,8 @@ def preview_file(read: Reader | None, path: str, size_bytes: int, *, as_text: bo
         return Preview("empty")
     if read is None:
         return Preview("binary", problem="missing")
+    if is_event_file(path):
+        return _curves(read, size_bytes)
     if not as_text:
         rendered = _rendered(read, suffix, size_bytes)
         if rendered is not None:
@@ -220,6 +226,22 @@ def _weights(read: Reader, suffix: str, size_bytes: int) -> Preview:
         summary=sorted(header.parameters.items(), key=lambda item: -item[1]),
         extra={"total": header.total},
     )
+
+
+def _curves(read: Reader, size_bytes: int) -> Preview:
+    try:
+        scalars = read_scalars(read, size_bytes)
+    except EventFileError as error:
+        return Preview("binary", problem=error.message)
+    curves = [RunCurves(points_by_tag(scalars))]
+    tags = list(curves[0].points)
+    extra = {
+        "charts": [chart for tag in tags for chart in tag_charts([tag], [tag], curves)],
+        "rows": last_values(tags, curves),
+        "is_cut": scalars.is_cut,
+        "damaged": scalars.damaged,
+    }
+    return Preview("curves", extra=extra)
 
 
 def _gguf(read: Reader, size_bytes: int) -> Preview:

@@ -9,6 +9,7 @@ from llmos.features.repos.pages import (
     blob,
     branches,
     connect,
+    curves,
     deleted,
     edit,
     files,
@@ -26,7 +27,7 @@ from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.routing import add_router
 
 _GET = ["GET", "HEAD"]
-_MODULES = (repo, files, blob, history, branches, edit, upload, settings, storage)
+_MODULES = (repo, files, blob, curves, history, branches, edit, upload, settings, storage)
 # Slot: pages of features above that lie below a repository's address.
 _more_routes: list[RepoRoutes] = []
 
