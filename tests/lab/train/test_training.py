@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from llmos.lab.models.build import build_model
 from llmos.lab.models.heads import find_head
 from llmos.lab.objectives.base import Rows
 from llmos.lab.objectives.language import NextToken
+from llmos.lab.outputs.push import is_pickle, published_files
 from llmos.lab.recipes.load import parse_recipe
 from llmos.lab.recipes.resolve import resolve
 from llmos.lab.recipes.schema import Recipe, Schedule
@@ -30,6 +33,7 @@ from llmos.lab.train.estimate import estimate
 from llmos.lab.train.losses import projected_cross_entropy
 from llmos.lab.train.run import Run, make_trainer, prepare, train
 from llmos.lab.train.schedule import rate
+from llmos.lab.train.state_files import load_tree, random_state, save_tree, set_random_state
 
 DATA = {
     "clm": "english.txt",
@@ -241,8 +245,13 @@ def weights_of(folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
-def test_a_resumed_run_ends_bit_for_bit_the_same(optimiser: str, tmp_path: Path) -> None:
-    """With dropout, an averaged copy and masked tokens: everything drawn at random is in play."""
+def test_a_resumed_run_ends_bit_for_bit_the_same(
+    optimiser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dropout, an averaged copy and masked tokens: everything drawn at random is in play.
+
+    Here, and on another machine that has nothing but what is published of the checkpoint.
+    """
     more = f"optimiser: {{name: {optimiser}}}\ncheckpoints: {{every_steps: 3}}"
     recipe = recipe_of("mlm", "roberta", more=more, max_steps=5, ema=0.9)
     with Reporter(quiet=True) as reporter:
@@ -266,9 +275,41 @@ def test_a_resumed_run_ends_bit_for_bit_the_same(optimiser: str, tmp_path: Path)
     found = newest_checkpoint(tmp_path / "cut")
     assert found is not None
     assert found.name == "checkpoint-3"
+    assert not [path.name for path in found.iterdir() if is_pickle(path)]
+    for path, file in published_files(found).items():
+        (tmp_path / "sent" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, tmp_path / "sent" / path)
     with Reporter(quiet=True) as reporter:
         train(recipe, tmp_path / "cut", reporter)
     assert weights_of(tmp_path / "cut") == weights_of(tmp_path / "whole")
+    monkeypatch.setenv("LLMOS_LAB_CACHE", str(tmp_path / "other-cache"))
+    with Reporter(quiet=True) as reporter:
+        train(recipe, tmp_path / "elsewhere", reporter, resume=tmp_path / "sent")
+    assert weights_of(tmp_path / "elsewhere") == weights_of(tmp_path / "whole")
+
+
+def test_a_state_comes_back_to_the_last_bit(tmp_path: Path) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, betas=(0.9, 0.95))
+    model(torch.ones(3)).sum().backward()
+    optimiser.step()
+    state = {"optimiser": optimiser.state_dict(), "random": random_state(), "none": None, "inf": float("inf")}
+    save_tree(tmp_path / "state.safetensors", state)
+    assert not is_pickle(tmp_path / "state.safetensors")
+    drawn = torch.rand(3), np.random.rand(3), random.random()
+    found = load_tree(tmp_path / "state.safetensors")
+    assert found["inf"] == float("inf")
+    set_random_state(found["random"])
+    again = torch.rand(3), np.random.rand(3), random.random()
+    assert [str(one) for one in again] == [str(one) for one in drawn]
+    groups = found["optimiser"]["param_groups"]
+    assert groups == state["optimiser"]["param_groups"]
+    for number, one in state["optimiser"]["state"].items():
+        assert {key: value.tolist() for key, value in one.items()} == {
+            key: value.tolist() for key, value in found["optimiser"]["state"][number].items()
+        }
+    with pytest.raises(TypeError, match="cannot hold a set"):
+        save_tree(tmp_path / "no.safetensors", {"a": {1}})
 
 
 def test_a_checkpoint_cut_short_is_not_gone_on_from(tmp_path: Path) -> None:

@@ -27,6 +27,15 @@ class Course(TrainerCallback):
         self._best, self._without_gain = float("inf"), 0
         self.why_stopped = ""
 
+    def own_state(self) -> dict[str, Any]:
+        """What patience has seen: a resumed run waits no longer than one that was never stopped."""
+        best = self._best if self._best < float("inf") else None
+        return {"best": best, "without_gain": self._without_gain}
+
+    def take_state(self, state: dict[str, Any]) -> None:
+        if state.get("best") is not None:
+            self._best, self._without_gain = float(state["best"]), int(state["without_gain"])
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:

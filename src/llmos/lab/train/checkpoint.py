@@ -1,4 +1,9 @@
-"""Checkpoints that are whole or not there."""
+"""Checkpoints that are whole or not there, and hold nothing that could run.
+
+A checkpoint is all that is needed to go on, on this machine or another one: weights, averaged weights,
+tokenizer, the optimiser's and the schedule's state, where the random generators stood, and what the run
+counts. On CPUs with as many threads it continues bit by bit.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
+
+from llmos.lab.train.state_files import load_tree, random_state, save_tree, set_random_state
+
+OPTIMISER = "optimizer.safetensors"
+RANDOM = "random.safetensors"
 # Written last: a folder without it was cut short.
 MARKER = "lab_state.json"
 _NAME = re.compile(r"^checkpoint-(\d+)$")
@@ -45,7 +57,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 class WholeCheckpoints:
-    """Laid over a Trainer: its checkpoints are marked when whole, hold no pickled arguments, are told.
+    """Laid over a Trainer: its checkpoints are marked when whole, hold no pickles, are told.
 
     A checkpoint that cannot be written (no room left) does not end the run: the one before it is whole.
     """
@@ -55,13 +67,29 @@ class WholeCheckpoints:
     state: Any
     args: Any
     model: Any
+    optimizer: Any
+    lr_scheduler: Any
+    accelerator: Any
+    callback_handler: Any
 
     def own_state(self) -> dict[str, Any]:
         """What must be known to go on, beside what Trainer saves."""
-        return {"elapsed_s": self.clock.elapsed_s}
+        course = {key: value for one in self._courses() for key, value in one.own_state().items()}
+        return {"elapsed_s": self.clock.elapsed_s, "threads": torch.get_num_threads(), "course": course}
 
     def take_state(self, state: dict[str, Any]) -> None:
         self.clock.restart(float(state["elapsed_s"]))
+        for course in self._courses():
+            course.take_state(state.get("course", {}))
+        before, now = state.get("threads"), torch.get_num_threads()
+        if before and before != now:
+            self.reporter.say(
+                f"The checkpoint was computed with {before} threads, this machine uses {now}: "
+                "sums may differ in their last digits."
+            )
+
+    def _courses(self) -> list[Any]:
+        return [one for one in self.callback_handler.callbacks if hasattr(one, "own_state")]
 
     def save_more(self, folder: Path) -> None:
         """Further files of a checkpoint."""
@@ -71,13 +99,45 @@ class WholeCheckpoints:
         # A pickle nobody needs; scanners rightly frown on it.
         Path(output_dir or str(self.args.output_dir), "training_args.bin").unlink(missing_ok=True)
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        state = {"optimizer": self.optimizer.state_dict(), "scheduler": self.lr_scheduler.state_dict()}
+        if scaler := getattr(self.accelerator, "scaler", None):
+            state["scaler"] = scaler.state_dict()
+        save_tree(Path(output_dir, OPTIMISER), state)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        if not Path(checkpoint, OPTIMISER).is_file():
+            self.reporter.say(f"{Path(checkpoint).name} holds no state of the optimiser: it begins anew.")
+            return
+        state = load_tree(Path(checkpoint, OPTIMISER))
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.lr_scheduler.load_state_dict(state["scheduler"])
+        scaler = getattr(self.accelerator, "scaler", None)
+        if scaler is not None and "scaler" in state:
+            scaler.load_state_dict(state["scaler"])
+
+    def _save_scaler(self, output_dir: str) -> None:
+        """With the optimiser."""
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """With the optimiser."""
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        save_tree(Path(output_dir, RANDOM), random_state())
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and Path(checkpoint, RANDOM).is_file():
+            set_random_state(load_tree(Path(checkpoint, RANDOM)))
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
             self.save_more(folder)
             write_state(folder, self.own_state())
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             self.reporter.say(
                 f"The checkpoint of step {self.state.global_step} could not be written: {error}"

@@ -70,8 +70,13 @@ def _is_wanted(path: str) -> bool:
     return path.endswith((".safetensors", ".json", ".txt", ".jinja", ".model", ".gguf"))
 
 
-def find_tokenizer(recipe: Recipe, corpus: Corpus, base: dict[str, Any] | None) -> Any:
-    """The tokenizer the recipe names, the base's, or one trained on the corpus."""
+def find_tokenizer(
+    recipe: Recipe, corpus: Corpus, base: dict[str, Any] | None, *, kept: Path | None = None
+) -> Any:
+    """The tokenizer the recipe names, the base's, or one trained on the corpus.
+
+    `kept` is a checkpoint that may hold the trained one already.
+    """
     from transformers import AutoTokenizer
 
     from llmos.lab.tokenizers.train import train
@@ -79,6 +84,8 @@ def find_tokenizer(recipe: Recipe, corpus: Corpus, base: dict[str, Any] | None) 
     choice = recipe.tokenizer
     if choice.from_ is None and base is None:
         assert choice.train is not None
+        if kept is not None and (kept / "tokenizer.json").is_file():
+            return AutoTokenizer.from_pretrained(str(kept), trust_remote_code=False)
         family = recipe.model.family
         role = "decoder" if family in DECODERS else "encoder" if family in ENCODERS else "encoder-decoder"
         return train(

@@ -71,8 +71,18 @@ class Result:
         return {name: value for name, value in self.to_json().items() if name != "output"}
 
 
-def prepare(recipe: Recipe, output: Path, reporter: Reporter, *, root: Path | None = None) -> Run:
-    """Data, tokenizer and model of a recipe as written. Raises the errors of each."""
+def prepare(
+    recipe: Recipe,
+    output: Path,
+    reporter: Reporter,
+    *,
+    root: Path | None = None,
+    resume: Path | None = None,
+) -> Run:
+    """Data, tokenizer and model of a recipe as written. Raises the errors of each.
+
+    A checkpoint to `resume` from brings the tokenizer that was trained for it.
+    """
     from transformers import set_seed
 
     _be_quiet()
@@ -84,7 +94,7 @@ def prepare(recipe: Recipe, output: Path, reporter: Reporter, *, root: Path | No
     reporter.say(corpus.statistics.sentence())
     reporter.phase("model")
     base = find_base(full)
-    tokenizer = find_tokenizer(full, corpus, base)
+    tokenizer = find_tokenizer(full, corpus, base, kept=resume)
     labels = labels_of(full, corpus)
     set_seed(full.training.seed)
     model = build_model(full, tokenizer, labels, where=base["path"] if base else None)
@@ -136,12 +146,12 @@ def train(
     """
     started_at = datetime.now(UTC)
     output.mkdir(parents=True, exist_ok=True)
-    run = prepare(recipe, output, reporter, root=root)
+    start_at = _resume_from(recipe, output, resume)
+    run = prepare(recipe, output, reporter, root=root, resume=start_at)
     write_recipe(run)
     reporter.draw_curves(output / "runs")
     if run.recipe.lora:
         run.model = add_adapter(run.model, run.recipe)
-    start_at = _resume_from(run, resume)
     with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter, run.base):
         if recipe.objective in TUNED_BY_TRL:
             from llmos.lab.train.tuning import tune
@@ -159,10 +169,10 @@ def train(
     return result
 
 
-def _resume_from(run: Run, resume: Path | None) -> Path | None:
+def _resume_from(recipe: Recipe, output: Path, resume: Path | None) -> Path | None:
     if resume is not None:
         return newest_checkpoint(resume) or resume
-    return newest_checkpoint(run.output) if run.recipe.checkpoints.resume else None
+    return newest_checkpoint(output) if recipe.checkpoints.resume else None
 
 
 def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
@@ -183,6 +193,7 @@ def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
         reporter=reporter,
         rows_per_step=rows,
         precision=pick_precision(training.precision, pick_device()),
+        tokenizer=run.tokenizer,
     )
     course = Course(recipe, trainer.clock, reporter, tokens=lambda: trainer)
     trainer.add_callback(course)

@@ -87,12 +87,13 @@ class LabTrainer(WholeCheckpoints, Trainer):
         reporter: Reporter,
         rows_per_step: int,
         precision: str = "fp32",
+        tokenizer: Any = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         training = recipe.training
         assert training.micro_batch is not None
         self.objective, self.recipe, self.reporter, self.precision = objective, recipe, reporter, precision
-        self.rows_per_step = rows_per_step
+        self.rows_per_step, self.tokenizer_kept = rows_per_step, tokenizer
         steps = steps_of(recipe, len(objective.train), rows_per_step)
         self.clock = Clock(steps, training.max_minutes)
         self.steps = Steps(
@@ -153,7 +154,8 @@ class LabTrainer(WholeCheckpoints, Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
             self.optimizer = make_optimizer(self.model, self.recipe.optimiser)
-        return self.optimizer
+        made: torch.optim.Optimizer = self.optimizer
+        return made
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         if self.lr_scheduler is None:
@@ -201,6 +203,9 @@ class LabTrainer(WholeCheckpoints, Trainer):
     def save_more(self, folder: Path) -> None:
         if self.average:
             self.average.save(folder)
+        if self.tokenizer_kept is not None:
+            # Whoever goes on must read texts as this run does, and need not train a tokenizer first.
+            self.tokenizer_kept.save_pretrained(str(folder))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
