@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from kit.server import LiveServer, live_server
 from llmos.app.asgi import create_app
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import Settings
+
+
+def pytest_collection_finish() -> None:
+    """Modules stay as long as the process: the collector need not walk through them after each test."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 20)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -179,29 +178,25 @@ def write_long_thread(world: World) -> None:
         thread.comment_count += LONG
 
 
-def test_a_thread_of_ten_thousand_comments_stays_fast(world: World) -> None:
+def test_a_thread_of_ten_thousand_comments_takes_no_more_queries(world: World) -> None:
     write_long_thread(world)
 
-    def ask(path: str) -> tuple[Answer, int, float]:
+    def ask(path: str) -> tuple[Answer, int]:
         world.ask("GET", path, headers={"accept": "text/html"}, token=world.tokens["ada"])
         with counted() as statements:
-            start_s = time.process_time()
             answer = world.ask("GET", path, headers={"accept": "text/html"}, token=world.tokens["ada"])
-            took_s = time.process_time() - start_s
-        return answer, len(statements), took_s
+        return answer, len(statements)
 
-    page, queries, took_s = ask("/ada/tiny-llm/discussions/1")
+    page, queries = ask("/ada/tiny-llm/discussions/1")
     assert page.status == 200
     assert len(page.body) < 600_000
     assert queries <= 14  # with the token's own
-    assert took_s < 0.5
-    whole, queries, took_s = ask("/api/models/ada/tiny-llm/discussions/1")
+    whole, queries = ask("/api/models/ada/tiny-llm/discussions/1")
     assert len(whole.json()["events"]) == LONG + 2
     assert queries <= 12
-    assert took_s < 2.0
-    listed, _, took_s = ask("/ada/tiny-llm/discussions")
+    listed, queries = ask("/ada/tiny-llm/discussions")
     assert listed.status == 200
-    assert took_s < 0.5
+    assert queries <= 14
 
 
 TRICKS = {
