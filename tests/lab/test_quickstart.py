@@ -14,6 +14,7 @@ from huggingface_hub import HfApi
 
 from kit.server import LiveServer
 from llmos.cli import main
+from llmos.lab.__main__ import main as lab
 from llmos.lab.outputs.push import is_pickle
 from llmos.lab.recipes.load import load_recipe
 
@@ -106,3 +107,24 @@ def test_options_beside_a_recipe_are_said_in_its_place(
     assert "needs a family of llama" in refused.output
     assert "Name a recipe (a file, or quickstart)" in CliRunner().invoke(main, ["train"]).output
     assert "There is no file quickstop" in CliRunner().invoke(main, ["train", "quickstop"]).output
+
+
+@pytest.mark.parametrize(
+    ("repo", "token", "words"),
+    [("ada/nowhere", "", "Set HF_TOKEN"), ("grace/not-mine", "ada", "don't have the rights")],
+)
+def test_what_cannot_be_pushed_is_told_before_the_run(
+    server: LiveServer, tmp_path: Path, repo: str, token: str, words: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.setenv("HF_TOKEN", server.tokens.get(token, ""))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "objective: clm\ndata: {sources: [{files: ['sample:english.txt']}]}\n" + f"push: {{repo: {repo}}}"
+    )
+    assert lab(["run", str(recipe), "--output", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert not (tmp_path / "out").exists()

@@ -155,7 +155,9 @@ class Hub:
                 if refused is not None:
                     raise refused from error
                 if time.monotonic() + wait_s > until:
-                    raise Unavailable(f"{what}: the hub does not answer ({error}).") from error
+                    raise Unavailable(
+                        f"{what}: the hub {self.api.endpoint} does not answer ({error})."
+                    ) from error
                 log.warning("%s failed (%s); again in %.0f s", what, status or type(error).__name__, wait_s)
                 time.sleep(wait_s * random.uniform(0.8, 1.2))
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
@@ -186,5 +188,7 @@ def _refusal(what: str, error: Exception, status: int | None) -> LlmosError | No
         if isinstance(error, kind):
             return ours(f"{what}: {why}")
     if status is not None and status not in _AGAIN:
-        return Forbidden(f"{what} was refused: {error}", status=status, code="HubRefused")
+        why = getattr(error, "server_message", None) or str(error).splitlines()[0]
+        sign_in = " Set HF_TOKEN, or run: hf auth login" if status == 401 else ""
+        return Forbidden(f"{what} was refused: {why}{sign_in}", status=status, code="HubRefused")
     return None

@@ -11,9 +11,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmos.core.errors import LlmosError
 from llmos.lab.train.device import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from llmos.lab.recipes.schema import Recipe
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,12 +66,22 @@ def _run(options: argparse.Namespace) -> int:
             found = estimate(recipe, reporter, root=root)
             print(json.dumps(found.to_json()) if options.as_json else found.describe())
             return 0
+        _check_push(recipe)
         from llmos.lab.train.run import train
 
         result = train(recipe, options.output, reporter, root=root, resume=options.resume)
         if options.as_json:
             print(json.dumps(result.to_json(), ensure_ascii=False))
     return 0
+
+
+def _check_push(recipe: Recipe) -> None:
+    """A runner publishes for its jobs, and has asked before."""
+    if recipe.push.repo and "LLMOS_INPUTS" not in os.environ:
+        from llmos.client.hub import Hub
+        from llmos.lab.outputs.push import PATIENCE_S, check_push
+
+        check_push(Hub(retry_for_s=PATIENCE_S), recipe.push.repo, private=recipe.push.private)
 
 
 if __name__ == "__main__":

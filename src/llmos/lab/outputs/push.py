@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Before a run a person waits; a hub that goes away during it is waited for as long as `Hub` does.
+PATIENCE_S = 20.0
+
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 _HIDDEN = re.compile(r"^(\.|checkpoint-|__pycache__$)|\.part")
 # The first bytes of a pickle (protocol 2 and later) and of the zip archives torch.save writes.
@@ -49,6 +52,11 @@ def is_pickle(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         return file.read(4).startswith(_MAGIC)
+
+
+def check_push(hub: Hub, repo: str, *, private: bool = True) -> None:
+    """Make the repository before anything is computed: a wrong address, token or name is told at once."""
+    hub.create_repo(repo, private=private)
 
 
 def push_result(
