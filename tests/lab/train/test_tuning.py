@@ -16,7 +16,7 @@ from llmos.lab.outputs.push import published_files
 from llmos.lab.recipes.load import parse_recipe
 from llmos.lab.recipes.schema import Recipe
 from llmos.lab.samples import sample
-from llmos.lab.train.run import train
+from llmos.lab.train.run import TUNED_BY_TRL, train
 
 # TRL and transformers tell each other of names to come.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
@@ -51,7 +51,7 @@ def judged(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("objective", ["sft", "dpo", "kto", "orpo", "reward"])
+@pytest.mark.parametrize("objective", TUNED_BY_TRL)
 def test_objective(objective: str, tmp_path: Path) -> None:
     names = {"sft": "chat.jsonl"}
     data = judged(tmp_path) if objective == "kto" else sample(names.get(objective, "preferences.jsonl"))
