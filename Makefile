@@ -26,9 +26,10 @@ up: setup  ## set up, start everything, print the address
 test: setup-dev  ## lint, types, import contracts, and all tests but the slow ones
 	@scripts/test.sh $(TEST_FLAGS)
 
-# PG_TESTS="tests/faults tests/cli" runs those there, too.
-PG_TESTS ?= tests/app tests/infra/db tests/infra/search tests/s3 tests/xet_contract
-test-postgres: setup-dev  ## more of the suite on PostgreSQL (make test runs most of it there)
+# PG_TESTS="tests/runner" runs others there.
+PG_TESTS ?= tests/features tests/app tests/infra/db tests/infra/search tests/s3 tests/xet_contract \
+    tests/faults tests/cli
+test-postgres: setup-dev  ## the rest of the suite on PostgreSQL (make test runs the contracts there)
 	@scripts/with-postgres.sh .venv/bin/pytest -q -n 2 --dist loadfile -m "not slow and not clients" \
 	    $(PG_TESTS) $(TEST_FLAGS)
 

@@ -13,5 +13,5 @@ step "tests on SQLite"
 pytest -q -n 2 --dist loadfile -m "not slow and not clients" tests "$@"
 step "tests on PostgreSQL"
 scripts/with-postgres.sh pytest -q -n 2 --dist loadfile -m "not slow and not clients and not browser" \
-    tests/features tests/hf_contract tests/git_contract tests/house \
+    tests/hf_contract tests/git_contract tests/house \
     tests/faults/test_backup.py::test_every_row_comes_back_as_it_was "$@"

@@ -15,4 +15,4 @@ cd "$(dirname "$0")/.."
 as_postgres "$bin/initdb" -D "$data/db" -U llmos -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
 as_postgres "$bin/pg_ctl" -D "$data/db" -w -l "$data/log" -o \
     "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$data -c fsync=off -c max_connections=200" start >/dev/null
-LLMOS_TEST_DATABASE_URL="postgresql+psycopg://llmos@127.0.0.1:$port/postgres" "$@"
+LLMOS_TEST_DATABASE_THROWAWAY=1 LLMOS_TEST_DATABASE_URL="postgresql+psycopg://llmos@127.0.0.1:$port/postgres" "$@"
