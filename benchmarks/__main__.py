@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import content, discovery, jobs, live, pages, training_data, transfer, whole, xet
+from benchmarks import content, discovery, jobs, live, pages, training, training_data, transfer, whole, xet
 from benchmarks.bench import Bench, bench_server
 from benchmarks.report import Row, as_json, print_rows
 
@@ -34,6 +34,10 @@ ALL: dict[str, Benchmark] = {
     "xet-download": xet.download,
     "xet-memory": xet.memory,
     "tokenise": training_data.tokenise,
+    "train-speed": training.speed,
+    "learn-text": training.learning,
+    "learn-others": training.learning_others,
+    "learn-tuning": training.tuning,
     "memory": whole.idle_memory,
     "cold-start": whole.cold_start,
 }

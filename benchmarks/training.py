@@ -1,0 +1,173 @@
+"""Training: speed and memory beside a plain loop and padded batches, and what minutes of it teach."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report import Row
+from benchmarks.training_data import real_text
+
+if TYPE_CHECKING:
+    from benchmarks.bench import Bench
+
+ROUNDS = 2
+SECONDS = 25.0
+Figures = dict[str, Any]
+
+
+def speed(bench: Bench) -> Iterator[Row]:
+    """7-10 M parameters, then the quickstart's million: the ways by turns, the best round of each."""
+    texts = bench.scratch / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in real_text()))
+    task = {"recipe": _recipe("clm", texts, preset="small"), "seconds": SECONDS}
+    found = _by_turns(bench, task, ("ours", "plain", "padded"))
+    ours, size = found["ours"], found["ours"]["parameters"] / 1e6
+    for way, least in (("plain", 1.2), ("padded", 1.3)):
+        yield _against(f"training, {size:.1f} M parameters / {way}", ours, found[way], least)
+    yield _memory(f"training memory, {size:.1f} M parameters / plain", ours, found["plain"])
+    task = {"recipe": _recipe("clm", texts, preset="tiny"), "seconds": SECONDS}
+    found = _by_turns(bench, task, ("ours", "plain"))
+    ours, size = found["ours"], found["ours"]["parameters"] / 1e6
+    yield _against(f"training, {size:.1f} M parameters / plain", ours, found["plain"], None)
+    for way, least in (("ours", 0.45), ("plain", None)):
+        one = found[way]
+        flops = 6 * one["parameters"] * one["tokens_per_s"]
+        ratio, ceiling = flops / one["matrix_flops"], f"{one['matrix_flops'] / 1e9:.0f} GFLOP/s"
+        name = f"model-FLOP utilisation, {size:.1f} M parameters ({way}) / matrix product"
+        yield Row(name, f"{flops / 1e9:.1f} GFLOP/s", ceiling, ratio, least)
+    yield _memory(f"training memory, {size:.1f} M parameters / plain", ours, found["plain"])
+
+
+def _by_turns(bench: Bench, task: Figures, ways: tuple[str, ...]) -> dict[str, Figures]:
+    best: dict[str, Figures] = {}
+    for number in range(ROUNDS):
+        for way in ways:
+            found = _run(bench, task | {"way": way, "output": str(bench.scratch / f"{way}-{number}")})
+            if way not in best or _relative(found) > _relative(best[way]):
+                best[way] = found
+    return best
+
+
+def _relative(found: Figures) -> float:
+    """Tokens for what the machine could do at that moment."""
+    speed: float = found["tokens_per_s"] / found["matrix_flops"]
+    return speed
+
+
+def _against(name: str, ours: Figures, theirs: Figures, least: float | None) -> Row:
+    """Each speed over the machine's own while it was measured, which changes between runs."""
+    shown = [f"{found['tokens_per_s']:,.0f} tokens/s" for found in (ours, theirs)]
+    return Row(name, *shown, _relative(ours) / _relative(theirs), least)
+
+
+def _memory(name: str, ours: Figures, theirs: Figures) -> Row:
+    mine, other = ours["peak_mb"], theirs["peak_mb"]
+    return Row(name, f"{mine:.0f} MB", f"{other:.0f} MB", mine / other, at_most=1.05)
+
+
+def learning(bench: Bench) -> Iterator[Row]:
+    """Five minutes of the quickstart on speeches and poems; the sources need a package registry."""
+    recipe = _recipe("clm", *_corpora("speeches", "poems"), preset="tiny", minutes=5)
+    recipe["data"] |= {"held_out": 0.01}
+    recipe["evaluation"] = {
+        "samples": 6,
+        "sample_tokens": 120,
+        "prompts": ["The people of", "The Congress", "Our country", "送友人\n李白\n", "春\n", "山中\n"],
+    }
+    found = _learnt(bench, recipe, "clm")
+    for sample in found["samples"]:
+        print(f"> {sample['prompt']!r}: {sample['text']!r}", file=sys.stderr)
+    mine, other = found["bits_per_byte"], found["trigram_bits_per_byte"]
+    name = f"held-out bits per byte, {found['parameters'] / 1e6:.1f} M parameters, 5 min / byte trigram"
+    yield Row(name, f"{mine:.3f}", f"{other:.3f}", mine / other, at_most=0.999)
+    falling = found["losses"][-1] / found["losses"][-3]
+    yield Row(
+        "held-out loss, last / third but last", *_shown(found["losses"][-1::-2]), falling, at_most=0.999
+    )
+    for what, key in (
+        ("English words that are real", "real_words"),
+        ("Chinese lines like a poem's", "poem_lines"),
+    ):
+        yield Row(f"samples: {what}", f"{found[key]:.2f}", "all", found[key], 0.8)
+
+
+def learning_others(bench: Bench) -> Iterator[Row]:
+    """Masked and encoder-decoder models against the unigram entropy, ninety seconds each."""
+    texts = _corpora("speeches", "poems")
+    for objective, preset in (("mlm", "nano"), ("seq2seq", "nano")):
+        found = _learnt(bench, _recipe(objective, *texts, preset=preset, minutes=3), objective)["metrics"]
+        mine, other = found["loss"], found["unigram_loss"]
+        yield Row(
+            f"{objective}, 3 min, held-out loss / unigram", *_shown([mine, other]), mine / other, at_most=0.9
+        )
+
+
+def tuning(bench: Bench) -> Iterator[Row]:
+    """LoRA on SmolLM2-135M, and a spam filter beside the simple ones."""
+    (mails,) = _corpora("mails")
+    found = _learnt(bench, _recipe("classify", mails, preset="nano", minutes=3), "mails")["metrics"]
+    for other in ("majority_accuracy", "tfidf_accuracy"):
+        if other in found:
+            name = f"spam filter, 3 min, held-out accuracy / {other.removesuffix('_accuracy')}"
+            yield Row(
+                name, *_shown([found["accuracy"], found[other]]), found["accuracy"] / found[other], 1.001
+            )
+    from llmos.lab.corpora import corpus
+    from llmos.lab.samples import sample
+
+    (base,) = corpus("smollm2").rglob("*.gguf")
+    recipe = _recipe("sft", sample("chat.jsonl"), minutes=4)
+    recipe["model"] = {"base": str(base.parent), "gguf_file": base.name}
+    recipe |= {"lora": {"rank": 8, "merge": False}}
+    recipe["training"] |= {"sequence_length": 256, "batch_tokens": 1024}
+    losses = _learnt(bench, recipe, "lora")["losses"]
+    yield Row(
+        "LoRA on SmolLM2-135M, 4 min, held-out loss / first",
+        *_shown([losses[-1], losses[0]]),
+        losses[-1] / losses[0],
+        at_most=0.98,
+    )
+
+
+def _shown(values: list[float]) -> tuple[str, str]:
+    return f"{values[0]:.3f}", f"{values[1]:.3f}"
+
+
+def _corpora(*names: str) -> list[Path]:
+    from llmos.lab.corpora import corpus
+
+    return [corpus(name) for name in names]
+
+
+def _recipe(objective: str, *files: Path, preset: str | None = None, minutes: float | None = None) -> Figures:
+    recipe: Figures = {
+        "objective": objective,
+        "data": {"sources": [{"files": [str(path)]} for path in files]},
+        "training": {"max_minutes": minutes} if minutes else {"max_steps": 10_000},
+        "checkpoints": {"every_minutes": 60, "resume": False},
+    }
+    return recipe | ({"model": {"preset": preset}} if preset else {})
+
+
+def _learnt(bench: Bench, recipe: Figures, name: str) -> Figures:
+    return _run(bench, {"way": "learn", "recipe": recipe, "output": str(bench.scratch / name)})
+
+
+def _run(bench: Bench, task: Figures) -> Figures:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.training_run", json.dumps(task)],
+        env=os.environ | {"LLMOS_LAB_CACHE": str(bench.scratch / "lab")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{task['way']} failed: {done.stderr[-2000:]}")
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    return found
