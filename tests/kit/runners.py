@@ -82,6 +82,13 @@ class Jobs:
     def send(self, code: str, **more: Any) -> str:
         """A Python program as a job; its id."""
         body = {"dockerImage": "python:3", "command": ["python", "-c", code], "flavor": "cpu-basic"} | more
+        return self._send(body)
+
+    def send_recipe(self, recipe: dict[str, Any], **more: Any) -> str:
+        """A training as a job; its id."""
+        return self._send({"recipe": recipe, "flavor": "cpu-basic"} | more)
+
+    def _send(self, body: dict[str, Any]) -> str:
         answer = self.http.post(f"/api/jobs/{self.person}", json=body)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])

@@ -1,0 +1,117 @@
+"""A machine is lost for good in the middle of a training: another one, with nothing of it, ends the run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from kit.databases import Databases
+from kit.people import add_people
+from kit.runners import Jobs, register, runner, start_runner, wait_until
+from kit.server import LiveServer, live_server
+from llmos.infra.runtime import open_runtime
+from llmos.infra.settings import Settings
+from llmos.lab.outputs.push import is_pickle
+from llmos.lab.samples import sample
+from llmos.runner.bubblewrap import probe_isolation
+
+pytestmark = pytest.mark.slow
+
+STEPS, EVERY = 120, 10
+
+
+def recipe(repo: str) -> dict[str, Any]:
+    """With dropout and masked words: what is drawn at random must go on, too."""
+    return {
+        "objective": "mlm",
+        "data": {"sources": [{"dataset": "ada/lines"}], "held_out": 0.1},
+        "model": {"preset": "nano", "family": "roberta"},
+        "training": {
+            "max_steps": STEPS,
+            "sequence_length": 64,
+            "batch_tokens": 512,
+            "threads": 1,
+            "ema": 0.9,
+        },
+        "checkpoints": {"every_steps": EVERY},
+        "evaluation": {"samples": 0, "max_examples": 8},
+        "push": {"repo": repo},
+    }
+
+
+def test_another_machine_ends_the_run_bit_by_bit(tmp_path: Path, _databases: Databases) -> None:  # noqa: PT019
+    if problem := probe_isolation().reason:
+        pytest.skip(problem)
+    home = tmp_path / "home"
+    extra = {**_databases.fill(home), "job_lease_s": "5"}
+    rt = open_runtime(Settings(home=home, **_databases.fill(home)))
+    tokens = add_people(rt)
+    rt.close()
+    with live_server(home, **extra) as server, worker(server):
+        server.tokens.update(tokens)
+        _lose_a_machine(server, tmp_path)
+
+
+@contextmanager
+def worker(server: LiveServer) -> Iterator[None]:
+    """The process beside the server that takes leases away."""
+    command = [sys.executable, "-m", "llmos.app.worker"]
+    with (
+        (server.home / "worker.log").open("ab") as log,
+        subprocess.Popen(command, env=server.env, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def _lose_a_machine(server: LiveServer, tmp_path: Path) -> None:
+    jobs, api = Jobs(server), HfApi(endpoint=server.url, token=server.tokens["ada"])
+    api.create_repo("ada/lines", repo_type="dataset")
+    text = Path(sample("english.txt")).read_bytes()[:30_000]
+    api.upload_file(path_or_fileobj=text, path_in_repo="lines.txt", repo_id="ada/lines", repo_type="dataset")
+    lost = start_runner(server, tmp_path / "lost", register(server, "lost"))
+    try:
+        job = jobs.send_recipe(recipe("ada/found"))
+        branch = f"checkpoints-{job}"
+        # When the second is there the hub knows of the first.
+        wait_until(lambda: len(steps(api, "ada/found", branch)) > 1, limit_s=90, what=lambda: jobs.log(job))
+    finally:
+        lost.send_signal(signal.SIGKILL)
+        lost.wait()
+    assert jobs.stage(job) == "RUNNING", "the run must not have been over"
+    with runner(server, tmp_path / "other", register(server, "other")):
+        info = jobs.wait(job, limit_s=180)
+        assert info["status"]["stage"] == "COMPLETED", (info, jobs.log(job))
+        whole = jobs.send_recipe(recipe("ada/whole"))
+        info = jobs.wait(whole, limit_s=120)
+        assert info["status"]["stage"] == "COMPLETED", (info, jobs.log(whole))
+    assert any("Going on from" in line for line in jobs.log(job)), jobs.log(job)
+    assert not any("Going on from" in line for line in jobs.log(whole))
+    models = [
+        Path(api.hf_hub_download(repo, "model.safetensors", cache_dir=tmp_path / "cache")).read_bytes()
+        for repo in ("ada/found", "ada/whole")
+    ]
+    assert models[0] == models[1]
+    kept = Path(api.snapshot_download("ada/found", revision=branch, cache_dir=tmp_path / "cache"))
+    assert not [path.name for path in kept.rglob("*") if path.is_file() and is_pickle(path)]
+    jobs.http.close()
+
+
+def steps(api: HfApi, repo: str, branch: str) -> list[str]:
+    """The checkpoints that have arrived."""
+    try:
+        commits = api.list_repo_commits(repo, revision=branch)
+    except HfHubHTTPError:
+        return []
+    return [commit.title for commit in commits if commit.title.startswith("Step")]
