@@ -35,12 +35,12 @@ def speed(bench: Bench) -> Iterator[Row]:
     found = _by_turns(bench, task, ("ours", "plain"))
     ours, size = found["ours"], found["ours"]["parameters"] / 1e6
     yield _against(f"training, {size:.1f} M parameters / plain", ours, found["plain"], None)
-    for way, least in (("ours", 0.45), ("plain", None)):
+    for way, goal in (("ours", 0.45), ("plain", None)):
         one = found[way]
         flops = 6 * one["parameters"] * one["tokens_per_s"]
         ratio, ceiling = flops / one["matrix_flops"], f"{one['matrix_flops'] / 1e9:.0f} GFLOP/s"
         name = f"model-FLOP utilisation, {size:.1f} M parameters ({way}) / matrix product"
-        yield Row(name, f"{flops / 1e9:.1f} GFLOP/s", ceiling, ratio, least)
+        yield Row(name, f"{flops / 1e9:.1f} GFLOP/s", ceiling, ratio, goal)
     yield _memory(f"training memory, {size:.1f} M parameters / plain", ours, found["plain"])
 
 
@@ -62,8 +62,8 @@ def _relative(found: Figures) -> float:
 
 def _against(name: str, ours: Figures, theirs: Figures, least: float | None) -> Row:
     """Each speed over the machine's own while it was measured, which changes between runs."""
-    shown = [f"{found['tokens_per_s']:,.0f} tokens/s" for found in (ours, theirs)]
-    return Row(name, *shown, _relative(ours) / _relative(theirs), least)
+    mine, other = (f"{found['tokens_per_s']:,.0f} tokens/s" for found in (ours, theirs))
+    return Row(name, mine, other, _relative(ours) / _relative(theirs), least)
 
 
 def _memory(name: str, ours: Figures, theirs: Figures) -> Row:

@@ -89,7 +89,7 @@ def ours(task: dict[str, Any], watch: Stopwatch) -> Run:
     trainer, _ = make_trainer(run, Reporter(quiet=True))
     seen = 0
 
-    class Watch(TrainerCallback):  # type: ignore[misc]
+    class Watch(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> Any:
             nonlocal seen
             control.should_training_stop = watch.step(trainer.tokens_seen - seen)
@@ -150,7 +150,7 @@ def padded(task: dict[str, Any], watch: Stopwatch) -> Run:
         last = int((batch["labels"][:, 1:] != -100).sum())
         return batch
 
-    class Watch(TrainerCallback):  # type: ignore[misc]
+    class Watch(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> Any:
             control.should_training_stop = watch.step(last)
             return control
