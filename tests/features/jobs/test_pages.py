@@ -133,7 +133,8 @@ def test_a_recipe_from_the_form(hub: Hub, ada: Browser) -> None:
     page = ada.get(href).text
     assert "/datasets/ada/poems/tree/" in page
     again = ada.get(f"/jobs/ada/-/new?from={href.rpartition('/')[2]}").text
-    assert "optimiser:" in again, "the recipe, to be changed"
+    assert 'value="muon" selected' in again, "the recipe, to be changed"
+    assert "text: body" in again
 
 
 def test_every_option_of_the_schema_has_a_field() -> None:

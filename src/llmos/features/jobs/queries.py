@@ -8,11 +8,12 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
+from llmos.core.errors import NotFound
 from llmos.core.pagination import Page, check_limit, decode_cursor, make_page
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
 from llmos.features.jobs.models import Job, JobAttempt, JobNeed, Runner, RunnerCredit, Schedule
-from llmos.features.jobs.policy import can_see_jobs
+from llmos.features.jobs.policy import can_see, can_see_jobs
 from llmos.features.jobs.runners import ONLINE
 from llmos.infra.i18n import lazy
 
@@ -41,16 +42,25 @@ def list_jobs(
     *,
     states: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
+    kind: str | None = None,
+    objective: str | None = None,
     cursor: str | None = None,
     limit: int | None = None,
 ) -> Page[Job]:
-    """Jobs the actor may see, newest first; all labels have to match. BadRequest for a forged cursor."""
+    """Jobs the actor may see, newest first; all labels have to match, `objective` is that of a recipe.
+
+    BadRequest for a forged cursor.
+    """
     size = check_limit(limit, default=PAGE_SIZE, maximum=MAX_PAGE_SIZE)
     statement = select(Job).where(_visible(actor, namespace)).order_by(Job.id.desc()).limit(size + 1)
     if namespace is not None:
         statement = statement.where(Job.namespace_id == namespace.id)
     if states is not None:
         statement = statement.where(Job.state.in_(states))
+    if kind is not None:
+        statement = statement.where(Job.kind == kind)
+    if objective is not None:
+        statement = statement.where(Job.spec["recipe"]["objective"].as_string() == objective)
     for key, value in (labels or {}).items():
         statement = statement.where(Job.labels[key].as_string() == value)
     after = decode_cursor(cursor, 1)
@@ -68,6 +78,14 @@ def _visible(actor: Actor, namespace: Namespace | None) -> ColumnElement[bool]:
         mine = Job.namespace_id.in_([actor.user_id, *actor.roles])
         return or_(is_public, mine)
     return is_public
+
+
+def access_jobs(db: Session, actor: Actor, object_ids: Sequence[str]) -> list[Job]:
+    """The jobs of these ids, in that order. NotFound if the actor may not know of one of them."""
+    found = {job.object_id: job for job in db.scalars(select(Job).where(Job.object_id.in_(object_ids)))}
+    if any(object_id not in found or not can_see(actor, found[object_id]) for object_id in object_ids):
+        raise NotFound(lazy("There is no such job that you can see."))
+    return [found[object_id] for object_id in object_ids]
 
 
 def list_schedules(

@@ -36,7 +36,8 @@ def quickstart_text(owner: str) -> str:
     return f"{text}push:\n  repo: {owner}/first-llm\n"
 
 
-def _part(value: Any, *names: str) -> Any:
+def recipe_part(value: Any, *names: str) -> Any:
+    """The field at a path of names; None where something on the way is missing or no object."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
@@ -57,27 +58,27 @@ def recipe_inputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _named(recipe: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for part in ("sources", "validation"):
-        sources = _part(recipe, "data", part)
+        sources = recipe_part(recipe, "data", part)
         for source in sources if isinstance(sources, list) else ():
-            yield "dataset", _part(source, "dataset"), _part(source, "revision")
-    model = _part(recipe, "model")
-    yield "model", _part(model, "base"), _part(model, "revision")
-    tokenizer = _part(recipe, "tokenizer")
-    yield "model", _part(tokenizer, "from"), _part(tokenizer, "revision")
+            yield "dataset", recipe_part(source, "dataset"), recipe_part(source, "revision")
+    model = recipe_part(recipe, "model")
+    yield "model", recipe_part(model, "base"), recipe_part(model, "revision")
+    tokenizer = recipe_part(recipe, "tokenizer")
+    yield "model", recipe_part(tokenizer, "from"), recipe_part(tokenizer, "revision")
 
 
 def recipe_outputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     """Where the recipe wants its model to go."""
-    push = _part(recipe, "push")
-    repo = _part(push, "repo")
+    push = recipe_part(recipe, "push")
+    repo = recipe_part(push, "repo")
     if not isinstance(repo, str) or not repo:
         return []
-    branch = _part(push, "branch")
+    branch = recipe_part(push, "branch")
     return [{"type": "model", "repo": repo, "branch": branch if isinstance(branch, str) else "main"}]
 
 
 def wants_public_output(recipe: dict[str, Any]) -> bool:
-    return _part(recipe, "push", "private") is False
+    return recipe_part(recipe, "push", "private") is False
 
 
 def read_recipe(text: str) -> dict[str, Any]:

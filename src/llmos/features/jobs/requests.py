@@ -23,6 +23,7 @@ from llmos.infra.i18n import lazy
 MAX_ITEMS = 500
 MAX_TEXT_CHARS = 100_000
 MAX_RECIPE_BYTES = 256 * 1024
+MAX_RECIPE_DEPTH = 12
 MAX_TIMEOUT_S = 7 * 86400
 DEFAULT_TIMEOUT_S = 1800
 MAX_ATTEMPTS = 20
@@ -254,11 +255,26 @@ def _ids(body: Mapping[str, Any], field: str) -> list[str]:
     return list(dict.fromkeys(items))
 
 
+def is_deeper(value: Any, limit: int) -> bool:
+    """Whether objects and lists lie in each other more than `limit` times."""
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return any(isinstance(item, dict | list) for item in level)
+
+
 def _recipe(value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
     if not isinstance(value, dict):
         raise _bad("recipe", lazy("recipe must be an object."))
+    if is_deeper(value, MAX_RECIPE_DEPTH):
+        raise _bad("recipe", lazy("recipe is nested too deeply."))
     try:
         size_bytes = len(json.dumps(value, allow_nan=False).encode())
     except (ValueError, RecursionError) as error:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
 
-from llmos.features.jobs.models import JobLog, JobMetric
+from llmos.features.jobs.models import Job, JobLog, JobMetric
 
+MAX_CURVE_ROWS = 20_000
 _MAX_ROWS = 200
 
 
@@ -99,12 +100,63 @@ class Curve:
     points: list[tuple[int, float | None]]
 
 
-def read_curves(db: Session, job_id: int, prefix: str = "") -> list[Curve]:
-    """All curves whose name begins with `prefix`, in order of first appearance."""
-    statement = select(JobMetric).where(JobMetric.job_id == job_id).order_by(JobMetric.id)
-    if prefix:
-        statement = statement.where(JobMetric.name.startswith(prefix, autoescape=True))
-    found: dict[str, dict[int, float | None]] = {}
-    for row in db.scalars(statement):
-        found.setdefault(row.name, {}).update((step, value) for step, value in orjson.loads(row.points))
-    return [Curve(name, sorted(points.items())) for name, points in found.items()]
+def read_curves(
+    db: Session, job_ids: Sequence[int], *, with_machine: bool = True, max_rows: int = MAX_CURVE_ROWS
+) -> dict[int, list[Curve]]:
+    """The curves of each job, in order of first appearance; those of the machine (`system/…`) if wanted.
+
+    Of very long runs every n-th batch is read, so that the work stays bounded.
+    """
+    wanted = [JobMetric.job_id.in_(job_ids)]
+    if not with_machine:
+        wanted.append(JobMetric.name.not_like("system/%"))
+    row_count = db.scalar(select(func.count()).where(JobMetric.job_id.in_(job_ids))) or 0
+    statement = select(JobMetric.job_id, JobMetric.name, JobMetric.points, JobMetric.id).where(*wanted)
+    if row_count > max_rows:
+        place = func.row_number().over(
+            partition_by=(JobMetric.job_id, JobMetric.name), order_by=JobMetric.id.desc()
+        )
+        inner = statement.add_columns(place.label("place")).subquery()
+        stride = -(-row_count // max_rows)
+        statement = select(inner.c.job_id, inner.c.name, inner.c.points, inner.c.id)
+        statement = statement.where((inner.c.place - 1) % stride == 0).order_by(inner.c.id)
+    else:
+        statement = statement.order_by(JobMetric.id)
+    found: dict[int, dict[str, dict[int, float | None]]] = {job_id: {} for job_id in job_ids}
+    for job_id, name, points, _ in db.execute(statement):
+        found[job_id].setdefault(name, {}).update((step, value) for step, value in orjson.loads(points))
+    return {
+        job_id: [Curve(name, sorted(points.items())) for name, points in curves.items()]
+        for job_id, curves in found.items()
+    }
+
+
+def last_figures(
+    db: Session, job_ids: Sequence[int], max_batches: int = 40
+) -> dict[int, dict[str, float | None]]:
+    """The last value of each curve among the last batches of every job, by name."""
+    older = aliased(JobMetric)
+    first = (
+        select(older.id)
+        .where(older.job_id == Job.id, older.name.not_like("system/%"))
+        .order_by(older.id.desc())
+        .limit(1)
+        .offset(max_batches)
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    statement = (
+        select(JobMetric.job_id, JobMetric.name, JobMetric.points)
+        .join(Job, Job.id == JobMetric.job_id)
+        .where(
+            Job.id.in_(job_ids),
+            JobMetric.name.not_like("system/%"),
+            JobMetric.id > func.coalesce(first, 0),
+        )
+        .order_by(JobMetric.id)
+    )
+    found: dict[int, dict[str, float | None]] = {job_id: {} for job_id in job_ids}
+    for job_id, name, points in db.execute(statement):
+        for _, value in orjson.loads(points):
+            found[job_id][name] = value
+    return found

@@ -24,6 +24,7 @@ from llmos.features.jobs.pages.views import (
     STATE_LABELS,
     charts_of,
     duration,
+    fork_href,
     job_href,
     job_row,
     run_seconds,
@@ -37,6 +38,7 @@ from llmos.features.jobs.streams import all_text, mark_before_last, read_curves,
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
+from llmos.ui.filters import with_query
 
 LOG_LINES = 500
 
@@ -62,18 +64,18 @@ def job_page(request: Request, db: ReadDb, actor: ActorDep, ns: str, job_id: str
         "last_mark": lines[-1].mark if lines else "0.0",
         "log_href": f"/api/jobs/{quote(job.namespace.name)}/{job.object_id}/logs",
         "may_change": can_run_jobs(actor, job.namespace),
-        "fork_href": _fork_href(actor, job),
+        "fork_href": fork_href(actor, job),
+        "compare_href": _compare_href(job),
         "may_cancel": not job.is_over and job.cancel_requested_at is None,
     }
     return render_page(request, actor, "jobs/detail.html", context)
 
 
-def _fork_href(actor: Actor, job: Job) -> str | None:
-    """Where somebody else makes a job of their own of this one."""
-    if actor.user_id is None or can_run_jobs(actor, job.namespace):
+def _compare_href(job: Job) -> str | None:
+    """The owner's training runs, to choose others beside this one."""
+    if job.kind != "recipe":
         return None
-    owner = quote(job.namespace.name)
-    return f"/jobs/{quote(actor.name)}/-/new?from={job.object_id}&of={owner}"
+    return with_query(f"/jobs/{quote(job.namespace.name)}/-/experiments", {"run": job.object_id})
 
 
 def live_part(request: Request, db: ReadDb, actor: ActorDep, ns: str, job_id: str) -> Response:
@@ -83,7 +85,7 @@ def live_part(request: Request, db: ReadDb, actor: ActorDep, ns: str, job_id: st
 
 
 def _live(db: Session, job: Job) -> dict[str, Any]:
-    curves = read_curves(db, job.id)
+    curves = read_curves(db, [job.id])[job.id]
     return {
         "job": job,
         "href": job_href(job.namespace.name, job.object_id),

@@ -63,6 +63,7 @@ def _list(request: Request, db: Session, actor: Actor, owner: Namespace | None) 
         "rows": [job_row(job) for job in page.items],
         "tabs": tabs,
         "new_href": _new_href(actor, owner),
+        "experiments_href": f"{here}/-/experiments" if owner else "/jobs/-/experiments",
         "schedules_href": f"{here}/-/schedules" if owner and can_see_jobs(actor, owner) else None,
         "own_href": f"/jobs/{quote(actor.name)}" if actor.user_id and owner is None else None,
         "next_href": with_query(here, query) if page.next_cursor else None,

@@ -24,7 +24,7 @@ from llmos.features.auth.page_context import (
 )
 from llmos.features.jobs import service
 from llmos.features.jobs.flavors import DEFAULT_FLAVOR, FLAVORS, GIB
-from llmos.features.jobs.models import Job
+from llmos.features.jobs.pages.prefill import values_of_file, values_of_job
 from llmos.features.jobs.pages.recipe_form import ESSENTIAL, RecipeGroup, collect_recipe, recipe_groups
 from llmos.features.jobs.pages.views import job_href
 from llmos.features.jobs.policy import access_job, access_owner, can_run_jobs, can_see_jobs, check_run_jobs
@@ -54,8 +54,9 @@ OBJECTIVES = {
 }
 
 
-def new_page(request: Request, db: ReadDb, actor: ActorDep, ns: str) -> Response:
-    """`kind` is recipe or command; `from` fills the form with an earlier job, `start` with the quickstart."""
+def new_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, ns: str) -> Response:
+    """`kind` is recipe or command; `from` fills the form with an earlier job, `recipe` with that of a
+    model, `start` with the quickstart."""
     if actor.user_id is None:
         return redirect_to_login(request)
     owner = access_owner(db, actor, ns)
@@ -67,22 +68,10 @@ def new_page(request: Request, db: ReadDb, actor: ActorDep, ns: str) -> Response
         values["yaml"] = quickstart_text(owner.name)
     if query.get("from"):
         job = access_job(db, actor, query.get("of", ns), query["from"])
-        values |= _values_of(job, is_member=can_see_jobs(actor, job.namespace))
+        values |= values_of_job(job, owner, is_member=can_see_jobs(actor, job.namespace))
+    elif query.get("recipe"):
+        values |= values_of_file(db, rt, actor, query["recipe"], owner)
     return _render(request, db, actor, owner, values)
-
-
-def _values_of(job: Job, *, is_member: bool) -> dict[str, str]:
-    import yaml
-
-    spec = job.spec
-    values = {"kind": job.kind, "flavor": spec["flavor"], "image": spec["image"]}
-    values["minutes"] = f"{job.timeout_s / 60:g}"
-    values["command"] = shlex.join([*spec["command"], *spec["arguments"]])
-    if is_member:
-        values["environment"] = "\n".join(f"{key}={value}" for key, value in spec["environment"].items())
-    if spec["recipe"] is not None:
-        values["yaml"] = yaml.safe_dump(spec["recipe"], allow_unicode=True, sort_keys=False)
-    return values
 
 
 def _render(
@@ -95,6 +84,7 @@ def _render(
 ) -> Response:
     kind = values.get("kind") if values.get("kind") in KINDS else "recipe"
     base = f"/jobs/{quote(owner.name)}"
+    groups = recipe_groups(recipe_schema()) if kind == "recipe" else []
     context = {
         "owner": owner.name,
         "base": base,
@@ -102,8 +92,9 @@ def _render(
         "values": values,
         "error": error,
         "objectives_said": _said(request, actor, OBJECTIVES),
-        "presets": [Option(name, name) for name in _presets()],
-        "groups": recipe_groups(recipe_schema()) if kind == "recipe" else [],
+        "presets": [Option("", "–"), *(Option(name, name) for name in _presets())],
+        "groups": groups,
+        "open_groups": _open_groups(groups, values),
         "flavors": _flavors(db),
         "owners": _owners(db, actor),
     }
@@ -113,6 +104,16 @@ def _render(
 def _said(request: Request, actor: Actor, labels: Mapping[str, str]) -> list[Option]:
     locale = request_locale(request, actor)
     return [Option(name, localize(label, locale)) for name, label in labels.items()]
+
+
+def _open_groups(groups: list[RecipeGroup], values: Mapping[str, str]) -> set[str]:
+    """Sections in which something is filled in."""
+    return {
+        group.title
+        for group in groups
+        if (group.is_optional and group.title in values)
+        or any(values.get(field.path) for field in group.fields if field.kind != "check")
+    }
 
 
 def _presets() -> list[str]:

@@ -9,10 +9,13 @@ from typing import Any
 from urllib.parse import quote
 
 from llmos.core import clock
+from llmos.features.accounts.actor import Actor
 from llmos.features.jobs.models import Job
+from llmos.features.jobs.policy import can_run_jobs
 from llmos.features.jobs.streams import Curve
 from llmos.infra.i18n import lazy
 from llmos.ui.curves import CurveChart, Line, curve_chart
+from llmos.ui.filters import with_query
 
 STATE_LABELS = {
     "waiting": lazy("Waits for another"),
@@ -50,6 +53,13 @@ STATE_ICONS = {
     "lost": "triangle-alert",
     "released": "undo-2",
 }
+
+
+def fork_href(actor: Actor, job: Job) -> str | None:
+    """The form for a job of one's own that begins as this one; visitors sign in on the way."""
+    if job.kind != "recipe" and (actor.user_id is None or can_run_jobs(actor, job.namespace)):
+        return None
+    return with_query("/jobs/me/-/new", {"from": job.object_id, "of": job.namespace.name})
 
 
 def job_href(owner: str, object_id: str) -> str:

@@ -132,7 +132,7 @@ def _tabs(
     ]
     if "tensorboard" in repo.tags:
         is_here = current == "curves"
-        tabs.append(Tab(_("Training curves"), f"{href}/curves/{rev}", "activity", is_current=is_here))
+        tabs.append(Tab(_("Training curves"), f"{href}/curves/{rev}", "chart-line", is_current=is_here))
     if open_threads is not None:
         is_here = current == "community"
         tabs.insert(

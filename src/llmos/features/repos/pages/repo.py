@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -38,6 +40,25 @@ from llmos.ui.markdown import render_markdown
 routes = RepoRoutes()
 
 
+@dataclass(frozen=True)
+class CardAction:
+    """Something to do with a repository, offered beside its card."""
+
+    label: str
+    href: str
+    icon: str
+
+
+# Slot: what features above offer beside a card; None where it does not fit.
+_card_actions: list[Callable[[Repo, RepoFacts], CardAction | None]] = []
+
+
+def add_card_action(offer: Callable[[Repo, RepoFacts], CardAction | None]) -> None:
+    """Slot: from then on cards show what `offer` makes of a repository."""
+    if offer not in _card_actions:
+        _card_actions.append(offer)
+
+
 @routes.get("")
 def card_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> Response:
     repo = page_repo(request, db, actor)
@@ -55,6 +76,7 @@ def card_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "downloads": download_chart(db, repo, locale),
         "lineage": repo_lineage(db, actor, repo, locale),
         "evaluations": evaluation_rows(facts, locale),
+        "actions": [action for offer in _card_actions if (action := offer(repo, facts)) is not None],
         "snippets": usage_snippets(repo, facts, address) if len(facts.siblings) > 1 else [],
         "first_steps": first_steps(repo, address, actor.name),
         "gate": gate_of(db, actor, repo),
