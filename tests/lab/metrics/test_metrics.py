@@ -49,6 +49,15 @@ def test_labels_agree_with_scikit_learn() -> None:
     assert score.value == pytest.approx(f1_score(wanted, found, average="macro"))
     assert score.low < score.value < score.high
     assert score.high - score.low < 0.15
+    # Words of one text stand or fall together: ten times the same tells no more than once.
+    texts = [n // 10 for n in range(300)]
+    apart = macro_f1(wanted, found, groups=range(300))
+    assert apart.high - apart.low == pytest.approx(score.high - score.low, rel=0.3)
+    same = macro_f1(
+        [w for w in wanted[:30] for _ in range(10)], [f for f in found[:30] for _ in range(10)], groups=texts
+    )
+    alone = macro_f1(wanted[:30], found[:30])
+    assert same.high - same.low == pytest.approx(alone.high - alone.low, rel=0.3)
     assert majority(["a", "b", "b"], ["b", "a", "b", "b"]).value == 0.75
 
 

@@ -124,7 +124,11 @@ def test_a_finished_run_loads_and_tells_its_story(tmp_path: Path) -> None:
     assert {"log", "phase", "metric", "progress", "checkpoint"} <= {event["kind"] for event in told}
     metrics = json.loads((output / "metrics.json").read_text())
     assert metrics["metrics"]["bits_per_byte"] > 0
+    found = metrics["metrics"]
+    for name in ("loss", "perplexity", "bits_per_byte"):
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
     card = (output / "README.md").read_text()
+    assert f"| bits per byte | {found['bits_per_byte']:.4g} | {found['bits_per_byte_low']:.4g} to" in card
     assert "objective: clm" in card
     assert list((output / "runs").glob("events.out.tfevents.*"))
 

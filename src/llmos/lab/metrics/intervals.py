@@ -14,6 +14,8 @@ ROUNDS = 1000
 LEVEL = 0.95
 # More documents than this are drawn in groups: the interval is the same, the work is not.
 MOST_GROUPS = 2000
+# The spread of fewer says nothing.
+FEWEST = 8
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ def perplexity(losses: Sequence[float], tokens: Sequence[int], *, seed: int = 0)
     """The exponential of the mean loss a token; only for models of the same tokenizer."""
     found = ratio(losses, list(tokens), seed=seed)
     return Estimate(*(math.exp(min(x, 700.0)) for x in (found.value, found.low, found.high)))
+
+
+def named_ratio(name: str, numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
+    """`ratio` as metrics are kept; without an interval where there are too few examples for one."""
+    if len(numerators) >= FEWEST:
+        return ratio(numerators, denominators).named(name)
+    return {name: sum(numerators) / max(sum(denominators), 1e-12)}
 
 
 def _draws(count: int, seed: int) -> Any:

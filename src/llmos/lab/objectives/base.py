@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from llmos.lab.data.order import EpochOrder
+from llmos.lab.metrics.intervals import named_ratio
 
 Batch = dict[str, Tensor]
 Row = dict[str, Any]
@@ -33,7 +35,8 @@ class Objective(Protocol):
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
         """The summed loss and how many tokens (or examples) it is the sum over."""
 
-    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]: ...
+    def evaluate(self, model: Any, batches: Iterator[Batch], *, intervals: bool = False) -> dict[str, float]:
+        """Figures of the held-out part; with `name_low` and `name_high` when each batch is one example."""
 
 
 @dataclass
@@ -73,6 +76,14 @@ def held_out_batches(objective: Objective, size: int, limit: int, seed: int) -> 
             for k in numbers
         ]
         yield objective.collate(rows)
+
+
+def loss_figures(losses: list[float], counts: list[int], *, intervals: bool) -> dict[str, float]:
+    """Mean loss and perplexity, from the summed losses and the tokens of each batch."""
+    mean = named_ratio("loss", losses, counts) if intervals and sum(counts) > 0 else {}
+    mean = mean or {"loss": sum(losses) / max(sum(counts), 1)}
+    # The exponential keeps the order, so that it takes the ends of the interval with it.
+    return mean | {n.replace("loss", "perplexity"): math.exp(min(x, 50.0)) for n, x in mean.items()}
 
 
 def bare(model: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from llmos.lab.data.errors import DataError
+from llmos.lab.metrics.intervals import FEWEST, named_ratio
+from llmos.lab.metrics.labels import macro_f1
 from llmos.lab.objectives.base import IGNORED, Batch, Row, pad
 
 
@@ -80,22 +82,25 @@ class Classes(_Padded):
         logits = model(**batch).logits.float()
         return torch.nn.functional.cross_entropy(logits, labels, reduction="sum"), len(labels)
 
-    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
+    def evaluate(self, model: Any, batches: Iterator[Batch], *, intervals: bool = False) -> dict[str, float]:
         wanted: list[int] = []
         found: list[int] = []
-        total = 0.0
+        losses: list[float] = []
         for batch in batches:
             labels = batch.pop("labels")
             logits = model(**batch).logits.float()
-            total += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
+            losses += torch.nn.functional.cross_entropy(logits, labels, reduction="none").tolist()
             wanted += labels.tolist()
             found += logits.argmax(-1).tolist()
-        majority = Counter(self._number.get(str(r["label"]), -1) for r in self.train).most_common(1)[0][0]
+        common = Counter(self._number.get(str(r["label"]), -1) for r in self.train).most_common(1)[0][0]
+        ones = [1.0] * len(wanted)
+        spread = intervals and len(wanted) >= FEWEST
+        right = [float(w == f) for w, f in zip(wanted, found, strict=True)]
         return {
-            "loss": total / max(len(wanted), 1),
-            "accuracy": _share(w == f for w, f in zip(wanted, found, strict=True)),
-            "f1": macro_f1(wanted, found),
-            "majority_accuracy": _share(w == majority for w in wanted),
+            **_mean("loss", losses, ones, spread),
+            **_mean("accuracy", right, ones, spread),
+            **(macro_f1(wanted, found).named("f1") if spread else {"f1": _f1(wanted, found)}),
+            "majority_accuracy": sum(w == common for w in wanted) / max(len(wanted), 1),
         }
 
 
@@ -144,26 +149,33 @@ class Tags(_Padded):
         )
         return total, int((labels != IGNORED).sum())
 
-    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
+    def evaluate(self, model: Any, batches: Iterator[Batch], *, intervals: bool = False) -> dict[str, float]:
         wanted: list[int] = []
         found: list[int] = []
-        total = 0.0
+        texts: list[int] = []
+        losses: list[float] = []
         for batch in batches:
             labels = batch.pop("labels")
             logits = model(**batch).logits.float()
-            counted = labels != IGNORED
-            total += float(
-                torch.nn.functional.cross_entropy(logits[counted], labels[counted], reduction="sum")
-            )
-            wanted += labels[counted].tolist()
-            found += logits[counted].argmax(-1).tolist()
-        counts = Counter(wanted)
-        majority = counts.most_common(1)[0][1] / max(len(wanted), 1) if counts else 0.0
+            for asked, answered in zip(labels, logits, strict=True):
+                counted = asked != IGNORED
+                entropy = torch.nn.functional.cross_entropy(
+                    answered[counted], asked[counted], reduction="sum"
+                )
+                texts += [len(losses)] * int(counted.sum())
+                losses.append(float(entropy))
+                wanted += asked[counted].tolist()
+                found += answered[counted].argmax(-1).tolist()
+        right = [float(w == f) for w, f in zip(wanted, found, strict=True)]
+        words, hits = (np.bincount(texts, weights=w, minlength=len(losses)).tolist() for w in (None, right))
+        spread = intervals and len(losses) >= FEWEST
+        f1 = macro_f1(wanted, found, groups=texts).named("f1") if spread else {"f1": _f1(wanted, found)}
+        common = Counter(wanted).most_common(1)[0][1] if wanted else 0
         return {
-            "loss": total / max(len(wanted), 1),
-            "accuracy": _share(w == f for w, f in zip(wanted, found, strict=True)),
-            "f1": macro_f1(wanted, found),
-            "majority_accuracy": majority,
+            **_mean("loss", losses, words, spread),
+            **_mean("accuracy", hits, words, spread),
+            **f1,
+            "majority_accuracy": common / max(len(wanted), 1),
         }
 
 
@@ -208,15 +220,22 @@ class Answers(_Padded):
         total = (total + entropy(out.end_logits.float(), end, reduction="sum")) / 2
         return total, out.start_logits.argmax(-1) == start, out.end_logits.argmax(-1) == end
 
-    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
-        total, n, exact, starts = 0.0, 0, 0, 0
+    def evaluate(self, model: Any, batches: Iterator[Batch], *, intervals: bool = False) -> dict[str, float]:
+        losses: list[float] = []
+        sizes: list[float] = []
+        exact: list[float] = []
+        starts: list[float] = []
         for batch in batches:
-            size = len(batch["start"])
+            sizes.append(len(batch["start"]))
             loss, start, end = self._both(model, batch)
-            total, n = total + float(loss), n + size
-            exact, starts = exact + int((start & end).sum()), starts + int(start.sum())
-        n = max(n, 1)
-        return {"loss": total / n, "exact_match": exact / n, "start_accuracy": starts / n}
+            losses.append(float(loss))
+            exact.append(float((start & end).sum()))
+            starts.append(float(start.sum()))
+        return {
+            **_mean("loss", losses, sizes, intervals),
+            **_mean("exact_match", exact, sizes, intervals),
+            **_mean("start_accuracy", starts, sizes, intervals),
+        }
 
 
 def _answer(row: Any) -> tuple[str, int]:
@@ -238,17 +257,11 @@ def _number(known: dict[str, int], label: Any) -> int:
     return known[str(label)]
 
 
-def _share(hits: Iterable[bool]) -> float:
-    values = list(hits)
-    return sum(values) / max(len(values), 1)
+def _mean(name: str, values: Sequence[float], weights: Sequence[float], intervals: bool) -> dict[str, float]:
+    if intervals and sum(weights) > 0:
+        return named_ratio(name, values, weights)
+    return {name: sum(values) / max(sum(weights), 1)}
 
 
-def macro_f1(wanted: list[int], found: list[int]) -> float:
-    """The mean F1 of the labels that are there to be found."""
-    labels = sorted(set(wanted))
-    scores = []
-    for label in labels:
-        hits = sum(w == f == label for w, f in zip(wanted, found, strict=True))
-        total = sum(w == label for w in wanted) + sum(f == label for f in found)
-        scores.append(2 * hits / total if total else 0.0)
-    return sum(scores) / max(len(scores), 1)
+def _f1(wanted: list[int], found: list[int]) -> float:
+    return macro_f1(wanted, found).value if wanted else 0.0

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llmos.lab.metrics.intervals import named_ratio
 from llmos.lab.models.heads import Head, find_head
-from llmos.lab.objectives.base import IGNORED, Batch, Row, bare, pad, stack
+from llmos.lab.objectives.base import IGNORED, Batch, Row, bare, loss_figures, pad, stack
 from llmos.lab.objectives.corrupt import hide_spans, hide_tokens, pair_segments
 from llmos.lab.recipes.schema import Denoising
 from llmos.lab.train.losses import projected_cross_entropy
@@ -48,14 +49,15 @@ class _Language:
     def _targets(self, batch: Batch) -> Tensor:
         return batch.pop("labels")
 
-    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
-        total, count = 0.0, 0
+    def evaluate(self, model: Any, batches: Iterator[Batch], *, intervals: bool = False) -> dict[str, float]:
+        losses: list[float] = []
+        counts: list[int] = []
         for batch in batches:
             batch.pop("pair", None)
             loss, n = self.loss(model, batch)
-            total, count = total + float(loss), count + n
-        mean = total / max(count, 1)
-        return {"loss": mean, "perplexity": math.exp(min(mean, 50.0))}
+            losses.append(float(loss))
+            counts.append(n)
+        return loss_figures(losses, counts, intervals=intervals)
 
 
 def _own_loss(model: Any, batch: Batch, targets: Tensor) -> tuple[Tensor, int]:
@@ -89,17 +91,24 @@ class NextToken(_Language):
         labels = batch.pop("labels")
         return torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
 
-    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
-        total, count, size_bytes = 0.0, 0, 0
+    def evaluate(self, model: Any, batches: Iterator[Batch], *, intervals: bool = False) -> dict[str, float]:
+        losses: list[float] = []
+        counts: list[int] = []
+        sizes_bytes: list[int] = []
         for batch in batches:
             labels = batch["labels"][:, 1:]
             told = labels[labels != IGNORED].cpu()
-            size_bytes += int(self._token_bytes[told].sum())
+            sizes_bytes.append(int(self._token_bytes[told].sum()))
             loss, n = self.loss(model, batch)
-            total, count = total + float(loss), count + n
-        mean = total / max(count, 1)
-        figures = {"loss": mean, "perplexity": math.exp(min(mean, 50.0))}
-        return figures | ({"bits_per_byte": total / math.log(2) / size_bytes} if size_bytes else {})
+            losses.append(float(loss))
+            counts.append(n)
+        figures = loss_figures(losses, counts, intervals=intervals)
+        if not sum(sizes_bytes):
+            return figures
+        bits = [loss / math.log(2) for loss in losses]
+        if intervals:
+            return figures | named_ratio("bits_per_byte", bits, sizes_bytes)
+        return figures | {"bits_per_byte": sum(bits) / sum(sizes_bytes)}
 
 
 class HiddenTokens(_Language):

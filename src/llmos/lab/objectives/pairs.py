@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from llmos.lab.data.errors import DataError
 from llmos.lab.models.heads import Head, find_head
-from llmos.lab.objectives.base import IGNORED, Batch, Row, bare
+from llmos.lab.objectives.base import IGNORED, Batch, Row, bare, loss_figures
 from llmos.lab.objectives.language import _own_loss, seq2seq_batch
 from llmos.lab.train.losses import projected_cross_entropy
 
@@ -67,10 +66,11 @@ class Pairs:
         weight = self._head.projection.weight
         return projected_cross_entropy(rows, weight, targets[counted], bias=self._head.bias)
 
-    def evaluate(self, model: Any, batches: Iterator[Batch]) -> dict[str, float]:
-        total, count = 0.0, 0
+    def evaluate(self, model: Any, batches: Iterator[Batch], *, intervals: bool = False) -> dict[str, float]:
+        losses: list[float] = []
+        counts: list[int] = []
         for batch in batches:
             loss, n = self.loss(model, batch)
-            total, count = total + float(loss), count + n
-        mean = total / max(count, 1)
-        return {"loss": mean, "perplexity": math.exp(min(mean, 50.0))}
+            losses.append(float(loss))
+            counts.append(n)
+        return loss_figures(losses, counts, intervals=intervals)

@@ -201,6 +201,11 @@ def _results(facts: CardFacts) -> str:
     if not rows:
         return ""
     table = "\n".join(["| held-out part | value | 95 % interval |", "|---|---:|---|", *rows])
+    if any(name.endswith("_low") for name in facts.metrics):
+        table += (
+            "\n\nThe intervals come from drawing the held-out examples anew (bootstrap); what another seed "
+            "would change is not in them."
+        )
     curve = f"\n\n![Loss over the run]({CURVE})" if facts.has_curve else ""
     return f"## Results\n\n{table}{curve}"
 

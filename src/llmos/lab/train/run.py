@@ -228,7 +228,8 @@ def _train_own(
         _keep_last(trainer)
     if trainer.average and not stopped.startswith("error"):
         trainer.average.put_into(run.model)
-    metrics = trainer.evaluate() if len(trainer.objective.held_out) and not no_room else {}
+    can_look = len(trainer.objective.held_out) and not no_room
+    metrics = trainer.evaluate(intervals=True) if can_look else {}
     metrics = {name.removeprefix("eval_"): value for name, value in metrics.items()}
     metrics |= _unigram(run)
     return Result(

@@ -166,15 +166,18 @@ class LabTrainer(WholeCheckpoints, Trainer):
 
     # Looking
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        size = self.steps.micro_batch
+    def evaluate(self, *args: Any, intervals: bool = False, **kwargs: Any) -> dict[str, float]:
+        """Figures of the held-out part. With `intervals` it is looked at example by example."""
+        size = 1 if intervals else self.steps.micro_batch
         limit = self.recipe.evaluation.max_examples
         batches = held_out_batches(self.objective, size, limit, self.recipe.training.seed)
         self.model.eval()
         with torch.no_grad():
-            figures = self.objective.evaluate(self.model, (self._prepare_inputs(b) for b in batches))
+            moved = (self._prepare_inputs(b) for b in batches)
+            figures = self.objective.evaluate(self.model, moved, intervals=intervals)
         self.model.train()
-        self.reporter.metrics(self.state.global_step, {f"eval/{k}": v for k, v in figures.items()})
+        told = {f"eval/{k}": v for k, v in figures.items() if not k.endswith(("_low", "_high"))}
+        self.reporter.metrics(self.state.global_step, told)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return {f"eval_{name}": value for name, value in figures.items()}
 

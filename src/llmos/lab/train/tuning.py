@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from transformers import PrinterCallback
 
 from llmos.core.errors import Unprocessable
 from llmos.lab.events import Reporter
+from llmos.lab.metrics.intervals import named_ratio
 from llmos.lab.models.build import count_parameters
 from llmos.lab.recipes.schema import Recipe
 from llmos.lab.tokenizers.specials import CHAT_TEMPLATE
@@ -75,7 +77,7 @@ def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
         gc.collect()
         free_memory()
         resume = newest_checkpoint(run.output) or resume
-    metrics = _evaluate(trainer, reporter)
+    metrics = _evaluate(trainer, reporter, recipe)
     return Result(
         output=run.output,
         steps=trainer.state.global_step,
@@ -98,14 +100,32 @@ def _halve(micro: int, reporter: Reporter, error: BaseException) -> int:
     return micro // 2
 
 
-def _evaluate(trainer: Any, reporter: Reporter) -> dict[str, float]:
-    if trainer.eval_dataset is None:
+def _evaluate(trainer: Any, reporter: Reporter, recipe: Recipe) -> dict[str, float]:
+    """The figures of TRL, each the mean over held-out examples with its interval."""
+    held_out = trainer.eval_dataset
+    if held_out is None:
         return {}
-    figures = trainer.evaluate()
+    if recipe.objective == "kto":
+        # Its loss compares the examples of a batch: there is none for a single one.
+        return _figures(trainer.evaluate())
+    callbacks, trainer.callback_handler.callbacks = trainer.callback_handler.callbacks, []
+    count = min(len(held_out), recipe.evaluation.max_examples)
+    rows = [_figures(trainer.evaluate(held_out.select([n]))) for n in range(count)]
+    trainer.callback_handler.callbacks = callbacks
+    found: dict[str, float] = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
+        found |= named_ratio(name, values, [1.0] * len(values)) if values else {}
+    told = {f"eval/{name}": x for name, x in found.items() if not name.endswith(("_low", "_high"))}
+    reporter.metrics(trainer.state.global_step, told)
+    return found
+
+
+def _figures(found: dict[str, Any]) -> dict[str, float]:
     dropped = ("runtime", "per_second", "epoch", "num_tokens")
     return {
         name.removeprefix("eval_"): float(value)
-        for name, value in figures.items()
+        for name, value in found.items()
         if name.startswith("eval_") and not name.endswith(dropped) and isinstance(value, int | float)
     }
 
