@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -34,6 +35,7 @@ from llmos.lab.train.losses import projected_cross_entropy
 from llmos.lab.train.run import TUNED_BY_TRL, Run, make_trainer, prepare, train
 from llmos.lab.train.schedule import rate
 from llmos.lab.train.state_files import load_tree, random_state, save_tree, set_random_state
+from llmos.lab.train.steps import Steps
 
 DATA = {
     "clm": "english.txt",
@@ -387,6 +389,36 @@ def test_too_little_memory_halves_the_micro_batch_and_changes_nothing_else(
     tight, roomy = (AutoModelForCausalLM.from_pretrained(str(tmp_path / n)) for n in ("tight", "roomy"))
     for one, other in zip(tight.parameters(), roomy.parameters(), strict=True):
         assert (one - other).norm() <= 1e-3 * (other.norm() + 1e-3)
+
+
+def test_fp16_is_refused_where_it_would_train_badly(tmp_path: Path, quiet: Reporter) -> None:
+    with pytest.raises(LlmosError, match="fp16 needs a graphics card"):
+        train(recipe_of("clm", precision="fp16"), tmp_path, quiet)
+
+
+def test_an_overflow_of_fp16_is_done_again_at_a_smaller_scale(run: Run, tmp_path: Path) -> None:
+    """Overflow is played by a hook: what matters is that step, weights and scale come out right."""
+    with Reporter(quiet=True) as reporter:
+        mine = dataclasses.replace(run, model=copy.deepcopy(run.model), output=tmp_path)
+        trainer, _ = make_trainer(mine, reporter)
+        rows: Any = trainer.train_dataset
+        batch = trainer.objective.collate([rows[n] for n in range(4)])
+        wanted, count = trainer.steps.gradients(trainer.model, batch, 0)
+        norm = trainer.steps.last_norm
+        trainer.model.zero_grad()
+        steps = Steps(trainer.objective.loss, micro_batch=2, clip=1.0, precision="fp16", say=reporter.say)
+        steps._autocast = lambda _: contextlib.nullcontext()  # type: ignore[method-assign]
+        hook = trainer.model.lm_head.weight.register_hook(
+            lambda grad: grad * (float("inf") if steps.state_dict()["scale"] > 4 else 1.0)
+        )
+        loss, n = steps.gradients(trainer.model, batch, 0)
+        hook.remove()
+        assert (n, float(loss)) == (count, pytest.approx(float(wanted), rel=1e-5))
+        assert steps.last_norm == pytest.approx(norm, rel=1e-4)
+        assert steps.state_dict()["scale"] == 4.0
+        again = Steps(trainer.objective.loss, micro_batch=2, clip=1.0, precision="fp16", say=reporter.say)
+        again.load_state_dict(steps.state_dict())
+        assert again.state_dict() == steps.state_dict()
 
 
 def test_a_row_that_never_fits_is_said(tmp_path: Path, quiet: Reporter) -> None:

@@ -6,6 +6,8 @@ import os
 import platform
 from typing import Any
 
+from llmos.core.errors import Unprocessable
+
 # Threads that spin while they wait take the processor from each other: on a busy machine that costs
 # up to nine tenths of the speed, on a quiet one nothing is gained by it.
 ENVIRONMENT = {
@@ -26,9 +28,18 @@ def pick_device() -> str:
 
 
 def pick_precision(wanted: str, device: str) -> str:
-    """fp32, bf16 or fp16. "auto" takes bf16 where the hardware multiplies in it."""
+    """fp32, bf16 or fp16. "auto" takes bf16 where the hardware multiplies in it.
+
+    Raises Unprocessable for fp16 without a CUDA card: its gradients would vanish or overflow, slowly.
+    """
     import torch
 
+    if wanted == "fp16" and device != "cuda":
+        raise Unprocessable(
+            "training.precision: fp16 needs a graphics card with CUDA, and this machine computes on "
+            f"{device}. Leave it at auto, or set bf16 or fp32.",
+            code="NeedsGpu",
+        )
     if wanted != "auto":
         return wanted
     if device == "cuda":

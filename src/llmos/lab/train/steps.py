@@ -16,6 +16,10 @@ from llmos.lab.train.errors import NotANumber, OutOfMemory
 
 SPIKE = 10.0  # a gradient so many times longer than the usual one is not followed
 _REMEMBERED = 50
+# In fp16 losses are multiplied before the backward pass, so that small gradients do not vanish: as much as
+# goes without overflow. The loss of a step is a sum over its tokens, which is a factor of thousands already.
+_SCALE, _LEAST_SCALE, _MOST_SCALE = 16.0, 2.0**-16, 2.0**16
+_STEPS_TO_GROW = 1000
 
 
 class Steps:
@@ -44,6 +48,8 @@ class Steps:
         self._norms: list[float] = []
         self.skipped = 0
         self.last_norm = 0.0
+        self._scale = _SCALE if precision == "fp16" else 1.0
+        self._since = 0
 
     def gradients(self, model: nn.Module, batch: Batch, step: int) -> tuple[Tensor, int]:
         """Fill the gradients with those of the mean loss; give that loss and its number of tokens.
@@ -53,15 +59,15 @@ class Steps:
         while True:
             try:
                 loss, count = self._accumulate(model, batch)
-                break
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not is_memory(error):
                     raise
                 self._shrink(error)
-            model.zero_grad(set_to_none=True)
-            free_memory()
-        self._finish(model, loss, count, step)
-        return loss / max(count, 1), count
+                model.zero_grad(set_to_none=True)
+                free_memory()
+                continue
+            if self._finish(model, loss, count, step):
+                return loss / max(count, 1), count
 
     def _accumulate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, int]:
         total: Tensor | None = None
@@ -69,7 +75,7 @@ class Steps:
         for part in split(batch, self.micro_batch):
             with self._autocast(part):
                 loss, n = self._loss(model, part)
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss * self._scale).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
             count += n
         assert total is not None
@@ -91,28 +97,44 @@ class Steps:
             f"Memory ended: {self.micro_batch} rows at a time from now on; a step still takes all its rows."
         )
 
-    def _finish(self, model: nn.Module, loss: Tensor, count: int, step: int) -> None:
-        """Divide by the tokens, sum over processes, check, clip."""
+    def _finish(self, model: nn.Module, loss: Tensor, count: int, step: int) -> bool:
+        """Divide by the tokens, sum over processes, check, clip. False: the step has to be done again."""
         params = [p for p in model.parameters() if p.grad is not None]
         grads = [p.grad for p in params if p.grad is not None]
         tokens = reduce_gradients(grads, count)
-        torch._foreach_mul_(grads, 1.0 / max(tokens, 1))
+        torch._foreach_mul_(grads, 1.0 / (max(tokens, 1) * self._scale))
         limit = self._clip if self._clip > 0 else float("inf")
         norm = float(torch.nn.utils.get_total_norm(grads))
         if not math.isfinite(norm) or not bool(torch.isfinite(loss)):
             model.zero_grad(set_to_none=True)
+            if bool(torch.isfinite(loss)) and self._lower_scale():
+                return False
             raise NotANumber(
                 f"The loss is not a number at step {step + 1} (loss {float(loss) / max(count, 1):.4g}, "
                 f"gradient {norm:.4g}). The weights are those of step {step}. "
                 "Lower optimiser.learning_rate, lengthen schedule.warmup, or train in fp32."
             )
         self.last_norm = norm
+        self._raise_scale()
         if self._is_spike(norm):
             self.skipped += 1
             self._say(f"Step {step + 1}: the gradient of {norm:.3g} is a spike and is not followed.")
             torch._foreach_zero_(grads)
         elif norm > limit:
             torch._foreach_mul_(grads, limit / (norm + 1e-6))
+        return True
+
+    def _lower_scale(self) -> bool:
+        """After an overflow of fp16; all processes see the same sum and do the same."""
+        if self._precision != "fp16" or self._scale <= _LEAST_SCALE:
+            return False
+        self._scale, self._since = self._scale / 2, 0
+        return True
+
+    def _raise_scale(self) -> None:
+        self._since += 1
+        if self._precision == "fp16" and self._since >= _STEPS_TO_GROW:
+            self._scale, self._since = min(self._scale * 2, _MOST_SCALE), 0
 
     def _is_spike(self, norm: float) -> bool:
         is_spike = len(self._norms) == _REMEMBERED and norm > SPIKE * median(self._norms)
@@ -120,11 +142,19 @@ class Steps:
         return is_spike
 
     def state_dict(self) -> dict[str, Any]:
-        return {"norms": self._norms, "skipped": self.skipped, "micro_batch": self.micro_batch}
+        return {
+            "norms": self._norms,
+            "skipped": self.skipped,
+            "micro_batch": self.micro_batch,
+            "scale": self._scale,
+            "since": self._since,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._norms, self.skipped = list(state["norms"]), int(state["skipped"])
         self.micro_batch = int(state["micro_batch"])
+        if self._precision == "fp16":
+            self._scale, self._since = float(state["scale"]), int(state["since"])
 
 
 def split(batch: Batch, rows: int) -> Iterator[Batch]:
