@@ -31,3 +31,8 @@ def test_wrong_method_names_the_right_ones(app_client: TestClient) -> None:
     answer = app_client.post("/-/health")
     assert answer.status_code == 405
     assert "GET" in answer.headers["allow"]
+
+
+def test_an_address_with_a_nul_is_refused_or_not_found(app_client: TestClient) -> None:
+    for path in ("/jobs/ada/%00/log", "/jobs/ada/%00", "/api/jobs/ada/%00", "/ada/%00", "/%00"):
+        assert app_client.get(path).status_code in (400, 401, 404), path

@@ -11,13 +11,14 @@ import sqlite3
 import time
 
 import pygit2
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmos.app.faces import render_error
-from llmos.core.errors import LlmosError, OutOfSpace, Unavailable
+from llmos.core.errors import BadRequest, Conflict, LlmosError, OutOfSpace, Unavailable
 from llmos.infra.i18n import lazy
 
 log = logging.getLogger("llmos.request")
@@ -59,7 +60,7 @@ class RequestEdge:
             log.info("%s %s client went away", scope["method"], scope["path"])
         except Exception as error:  # request edge: every exception becomes a typed answer
             refusal = as_refusal(error)
-            if refusal.status >= 500:
+            if refusal.status >= 500 or isinstance(error, IntegrityError):
                 log.exception("%s %s failed [%s]", scope["method"], scope["path"], request_id)
             if is_complete:
                 return  # the application has answered by its own handler
@@ -90,6 +91,11 @@ def as_refusal(error: Exception) -> LlmosError:
         return OutOfSpace(lazy("The server's disk is full: nothing was changed. Tell its operator."))
     if isinstance(error, OperationalError):
         return Unavailable(lazy("The database is busy or not reachable: try again in a moment."))
+    if isinstance(error, IntegrityError | StaleDataError):
+        return Conflict(lazy("Somebody else changed or deleted this at the same moment: look again."))
+    if isinstance(error, DataError):
+        # PostgreSQL keeps no NUL in a text and no number beyond the column's; SQLite looks for them in vain.
+        return BadRequest(lazy("The address or a field holds a NUL character or too large a number."))
     return LlmosError(lazy("Something went wrong on the server. The request id finds it in the log."))
 
 

@@ -35,7 +35,7 @@ from llmos.features.repos.naming import (
     split_new_name,
 )
 from llmos.features.repos.places import git_folder, git_path
-from llmos.features.repos.policy import check_admin, check_create
+from llmos.features.repos.policy import check_admin, check_create, lock_repo
 from llmos.features.repos.seeds import check_sdk, first_files, init_git, remove_git
 from llmos.features.repos.tombstones import restore_rows, take_snapshot
 from llmos.infra.i18n import lazy
@@ -162,9 +162,10 @@ def event_payload(actor: Actor, repo: Repo) -> dict[str, Any]:
 def delete_repo(db: Session, actor: Actor, repo: Repo) -> DeletedRepo:
     """Delete a repository: its name is free at once, its git folder is kept for KEEP_DELETED.
 
-    Raises Forbidden unless the actor may administer it.
+    Raises Forbidden unless the actor may administer it, RepoNotFound when somebody was faster.
     """
     check_admin(actor, repo)
+    lock_repo(db, repo.id)
     now = clock.now()
     tombstone = DeletedRepo(
         object_id=repo.object_id,

@@ -16,7 +16,7 @@ from llmos.features.repos.lifecycle import add_repo_row, default_visibility, eve
 from llmos.features.repos.models import Repo, RepoAlias, RepoFacts, RepoLfsClaim
 from llmos.features.repos.naming import access_namespace, check_free, free_alias, repo_exists
 from llmos.features.repos.places import git_path
-from llmos.features.repos.policy import check_admin, check_content
+from llmos.features.repos.policy import check_admin, check_content, lock_repo
 from llmos.infra.db.upsert import upsert
 from llmos.infra.git.maintenance import duplicate
 from llmos.infra.queue.outbox import emit
@@ -33,6 +33,7 @@ def move_repo(db: Session, actor: Actor, repo: Repo, to_name: str) -> Repo:
     unless the actor administers the repository and may create in the target namespace.
     """
     check_admin(actor, repo)
+    lock_repo(db, repo.id)
     namespace_name, name = split_repo_name(to_name, field="toRepo")
     target = _target_namespace(db, actor, repo, namespace_name)
     old_name = repo.repo_name

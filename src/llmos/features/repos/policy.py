@@ -50,6 +50,18 @@ def _get_moved(db: Session, repo_type: RepoType, namespace: str, name: str) -> R
     return db.get(Repo, alias.repo_id) if alias else None
 
 
+def lock_repo(db: Session, repo_id: int) -> Repo:
+    """The row as it is now; nobody else changes or deletes it until this transaction ends.
+
+    Whoever writes rows that hang on a repository takes this first: writers that took it later, in
+    another order, would wait for each other. Raises RepoNotFound when it was deleted meanwhile.
+    """
+    repo = db.get(Repo, repo_id, with_for_update={"of": Repo}, populate_existing=True)
+    if repo is None:
+        raise RepoNotFound(lazy("Repository Not Found: it was deleted meanwhile."))
+    return repo
+
+
 def access_repo(db: Session, actor: Actor, repo_type: RepoType, namespace: str, name: str) -> Repo:
     """The repository, if the actor may know that it exists.
 

@@ -17,6 +17,7 @@ from llmos.features.repos.head_facts import read_head_facts
 from llmos.features.repos.indexing import head_commit, reindex_repo, store_facts
 from llmos.features.repos.models import PullRef, Repo
 from llmos.features.repos.places import git_path
+from llmos.features.repos.policy import lock_repo
 from llmos.infra.git import refs as git_refs
 from llmos.infra.git.errors import RefConflict, RepositoryMissing
 from llmos.infra.git.refs import update_ref, update_refs
@@ -70,17 +71,10 @@ def _records(rt: Runtime, actor: Actor, repo: Repo, updates: Sequence[RefUpdate]
 
 def take_thread_num(db: Session, repo_id: int) -> int:
     """The next number of the repository's threads; others wait for it until this transaction ends."""
-    repo = _locked_repo(db, repo_id)
+    repo = lock_repo(db, repo_id)
     repo.next_thread_num += 1
     db.flush()
     return repo.next_thread_num - 1
-
-
-def _locked_repo(db: Session, repo_id: int) -> Repo:
-    repo = db.get(Repo, repo_id, with_for_update={"of": Repo}, populate_existing=True)
-    if repo is None:
-        raise RepoNotFound(lazy("Repository Not Found: it was deleted meanwhile."))
-    return repo
 
 
 def _note(db: Session, actor: Actor, repo: Repo, updates: Sequence[RefUpdate]) -> None:
@@ -120,7 +114,7 @@ def record_push(rt: Runtime, actor: Actor, repo_id: int, updates: Sequence[RefUp
         commit = head_commit(rt, repo)
         facts = read_head_facts(rt, repo.repo_type, path, commit) if moved_head else None
         with rt.database.writing() as db:
-            row = _locked_repo(db, repo_id)
+            row = lock_repo(db, repo_id)
             if facts is not None and head_commit(rt, row) != commit:
                 continue
             if facts is not None:
@@ -155,7 +149,7 @@ def move_refs(
     if also is not None:
         records.append(also)
     with rt.database.writing() as db:
-        row = _locked_repo(db, repo_id)
+        row = lock_repo(db, repo_id)
         if facts is not None:
             store_facts(db, row, facts)
         _note(db, actor, row, updates)
@@ -180,7 +174,7 @@ def open_pull(
     """Allocate a thread number, create `refs/pr/<number>` at `head_oid`, and tell; the number."""
     with rt.database.writing() as db:
         num = take_thread_num(db, repo_id)
-        repo = _locked_repo(db, repo_id)
+        repo = lock_repo(db, repo_id)
         git_repo = open_repo(git_path(rt, repo))
         # A database restored from an older copy may know fewer threads than git does.
         while read_ref(git_repo, f"{PULL_PREFIX}{num}") is not None:
