@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 
-from llmos.cli.context import refusals_as_messages
+from llmos.cli.context import json_option, refusals_as_messages
 
 
 @click.group("recipe")
@@ -55,6 +55,40 @@ def check(*, path: Path) -> None:
     from llmos.lab.recipes.resolve import describe, resolve
 
     click.echo(describe(resolve(load_recipe(path))[1]))
+
+
+@command.command("search")
+@click.argument("path", metavar="RECIPE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--trials", type=click.IntRange(1, 1000), default=12, help="How many variants.")
+@click.option("--max-minutes", type=float, help="For all trials together; else each as the recipe says.")
+@click.option("--field", multiple=True, metavar="FIELD=LOW..HIGH", help="Or FIELD=A,B,C; repeatable.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("search"), help="Folder of best.yaml."
+)
+@json_option
+@refusals_as_messages
+def search(
+    *,
+    path: Path,
+    trials: int,
+    max_minutes: float | None,
+    field: tuple[str, ...],
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Try variants of RECIPE and write the best one.
+
+    Without --field, learning rate and batch are tried (and the rank of an adapter). The first trial is
+    the recipe as it stands.
+    """
+    from llmos.cli.lab_process import run_lab
+    from llmos.lab.samples import RECIPES
+
+    path = path if path.exists() else RECIPES.get(str(path), path)
+    words = ["search", str(path), "--output", str(output), "--trials", str(trials)]
+    words += ["--max-minutes", str(max_minutes)] if max_minutes is not None else []
+    words += [word for one in field for word in ("--field", one)]
+    raise SystemExit(run_lab(words + ["--json"] * as_json))
 
 
 @command.command("schema")

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        return _run(options)
+        return _search(options) if options.command == "search" else _run(options)
     except LlmosError as error:
         if options.as_json:
             print(json.dumps({"error": error.message, "code": error.code, **error.data}, ensure_ascii=False))
@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m llmos.lab")
-    run = parser.add_subparsers(dest="command", required=True).add_parser("run", help="train a recipe")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train a recipe")
     run.add_argument("recipe", type=Path)
     run.add_argument("--output", type=Path, default=Path("output"), help="folder of the model (output)")
     run.add_argument("--events", help="file, or number of an open descriptor, for job events")
@@ -47,6 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and do not train")
     run.add_argument("--json", dest="as_json", action="store_true", help="end with the metrics as JSON")
     run.add_argument("--defaults", action="store_true", help="print every default with its reason")
+    find = commands.add_parser("search", help="try variants of a recipe")
+    find.add_argument("recipe", type=Path)
+    find.add_argument("--output", type=Path, default=Path("search"), help="folder of best.yaml (search)")
+    find.add_argument("--trials", type=int, default=12, help="how many variants (12)")
+    find.add_argument("--max-minutes", type=float, help="for all trials together")
+    find.add_argument("--field", action="append", default=[], help="FIELD=LOW..HIGH or FIELD=A,B,C")
+    find.add_argument("--events", help="file, or number of an open descriptor, for job events")
+    find.add_argument("--json", dest="as_json", action="store_true", help="end with the trials as JSON")
     return parser
 
 
@@ -72,6 +81,31 @@ def _run(options: argparse.Namespace) -> int:
         result = train(recipe, options.output, reporter, root=root, resume=options.resume)
         if options.as_json:
             print(json.dumps(result.to_json(), ensure_ascii=False))
+    return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from llmos.lab.events import Reporter
+    from llmos.lab.recipes.load import load_recipe
+
+    recipe = load_recipe(options.recipe)
+    with Reporter(events=options.events, quiet=options.as_json) as reporter:
+        from llmos.lab.train.search import parse_span, search
+
+        found = search(
+            recipe,
+            options.output,
+            reporter,
+            root=options.recipe.resolve().parent,
+            trials=options.trials,
+            max_minutes=options.max_minutes,
+            spans=dict(parse_span(text) for text in options.field) or None,
+        )
+        if options.as_json:
+            print(json.dumps(found.to_json(), ensure_ascii=False))
+        else:
+            reporter.say(found.describe())
+            reporter.say(f"Train the best with: llmos train {found.best}")
     return 0
 
 

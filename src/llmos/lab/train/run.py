@@ -83,8 +83,6 @@ def prepare(
 
     A checkpoint to `resume` from brings the tokenizer that was trained for it.
     """
-    from transformers import set_seed
-
     _be_quiet()
     full, defaults = resolve(recipe)
     set_threads(full.training.threads)
@@ -96,10 +94,18 @@ def prepare(
     base = find_base(full)
     tokenizer = find_tokenizer(full, corpus, base, kept=resume)
     labels = labels_of(full, corpus)
+    model = make_model(full, tokenizer, labels, base)
+    return Run(full, defaults, corpus, tokenizer, model, labels, output, cache, recipe, base)
+
+
+def make_model(full: Recipe, tokenizer: Any, labels: list[str], base: dict[str, Any] | None) -> Any:
+    """The model of a resolved recipe, its weights drawn by the recipe's seed or those of the base."""
+    from transformers import set_seed
+
     set_seed(full.training.seed)
     model = build_model(full, tokenizer, labels, where=base["path"] if base else None)
     _fit_length(full, model)
-    return Run(full, defaults, corpus, tokenizer, model, labels, output, cache, recipe, base)
+    return model
 
 
 def _be_quiet() -> None:
@@ -153,12 +159,7 @@ def train(
     if run.recipe.lora:
         run.model = add_adapter(run.model, run.recipe)
     with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter, run.base):
-        if recipe.objective in TUNED_BY_TRL:
-            from llmos.lab.train.tuning import tune
-
-            result: Result = tune(run, reporter, resume=start_at)
-        else:
-            result = _train_own(run, reporter, resume=start_at, changed=changed)
+        result = execute(run, reporter, resume=start_at, changed=changed)
     reporter.phase("finish")
     result.samples = write_samples(run.recipe, run.model, run.tokenizer, run.corpus)
     for sample in result.samples:
@@ -167,6 +168,22 @@ def train(
     if result.stopped.startswith("error: "):
         raise TrainingStopped(result.stopped.removeprefix("error: "))
     return result
+
+
+def execute(
+    run: Run,
+    reporter: Reporter,
+    *,
+    resume: Path | None = None,
+    changed: Callable[[LabTrainer], None] | None = None,
+) -> Result:
+    """Train `run.model`, whose weights change, and look at the held-out part; nothing is published."""
+    if run.recipe.objective in TUNED_BY_TRL:
+        from llmos.lab.train.tuning import tune
+
+        result: Result = tune(run, reporter, resume=resume)
+        return result
+    return _train_own(run, reporter, resume=resume, changed=changed)
 
 
 def _resume_from(recipe: Recipe, output: Path, resume: Path | None) -> Path | None:
