@@ -65,7 +65,10 @@ def _run(options: argparse.Namespace) -> int:
     from llmos.lab.recipes.resolve import describe, resolve
 
     recipe = load_recipe(options.recipe)
-    with Reporter(events=options.events, quiet=options.as_json) as reporter:
+    # Of several processes (torchrun) the first one speaks.
+    is_first = os.environ.get("RANK", "0") == "0"
+    events = options.events if is_first else None
+    with Reporter(events=events, quiet=options.as_json or not is_first) as reporter:
         if options.defaults:
             reporter.say(describe(resolve(recipe)[1]))
         root = options.recipe.resolve().parent
@@ -79,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
         from llmos.lab.train.run import train
 
         result = train(recipe, options.output, reporter, root=root, resume=options.resume)
-        if options.as_json:
+        if options.as_json and is_first:
             print(json.dumps(result.to_json(), ensure_ascii=False))
     return 0
 

@@ -9,7 +9,18 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from llmos.lab.events import Reporter
 from llmos.lab.recipes.schema import Recipe
+from llmos.lab.train import team
 from llmos.lab.train.trainer import Clock
+
+
+def _agreed(control: TrainerControl) -> TrainerControl:
+    """Clocks differ between processes: what the first one decides is done by all."""
+    if team.size() > 1:
+        names = ("should_evaluate", "should_save", "should_training_stop")
+        bits = int(team.agree(sum(getattr(control, name) << n for n, name in enumerate(names))))
+        for n, name in enumerate(names):
+            setattr(control, name, bool(bits >> n & 1))
+    return control
 
 
 class Course(TrainerCallback):
@@ -65,7 +76,7 @@ class Course(TrainerCallback):
             control.should_save, self._saved_at = True, now
         if self._clock.done(step) >= 1.0:
             control.should_training_stop = True
-        return control
+        return _agreed(control)
 
     def _log_every(self) -> int:
         return max(1, min(10, self._clock.max_steps // 100))

@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from llmos.lab.train.state_files import load_tree, random_state, save_tree, set_random_state
+from llmos.lab.train import team
+from llmos.lab.train.state_files import load_tree, random_state, save_tree, set_random_state, tree_bytes
 
 OPTIMISER = "optimizer.safetensors"
-RANDOM = "random.safetensors"
+_RANDOM = "random{}.safetensors"
 # Written last: a folder without it was cut short.
 MARKER = "lab_state.json"
 _NAME = re.compile(r"^checkpoint-(\d+)$")
@@ -56,6 +57,11 @@ def read_state(folder: Path) -> dict[str, Any]:
     return value
 
 
+def random_file(folder: Path, rank: int) -> Path:
+    """Where a process keeps how its random generators stood."""
+    return folder / _RANDOM.format(f"-{rank}" if rank else "")
+
+
 class WholeCheckpoints:
     """Laid over a Trainer: its checkpoints are marked when whole, hold no pickles, are told.
 
@@ -71,6 +77,7 @@ class WholeCheckpoints:
     lr_scheduler: Any
     accelerator: Any
     callback_handler: Any
+    _randoms: list[bytes]
 
     def own_state(self) -> dict[str, Any]:
         """What must be known to go on, beside what Trainer saves."""
@@ -100,6 +107,8 @@ class WholeCheckpoints:
         Path(output_dir or str(self.args.output_dir), "training_args.bin").unlink(missing_ok=True)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.args.should_save:
+            return
         state = {"optimizer": self.optimizer.state_dict(), "scheduler": self.lr_scheduler.state_dict()}
         if scaler := getattr(self.accelerator, "scaler", None):
             state["scaler"] = scaler.state_dict()
@@ -125,16 +134,22 @@ class WholeCheckpoints:
         """With the optimiser."""
 
     def _save_rng_state(self, output_dir: str) -> None:
-        save_tree(Path(output_dir, RANDOM), random_state())
+        if self.args.should_save:
+            for rank, state in enumerate(self._randoms):
+                random_file(Path(output_dir), rank).write_bytes(state)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None and Path(checkpoint, RANDOM).is_file():
-            set_random_state(load_tree(Path(checkpoint, RANDOM)))
+        if checkpoint is not None and random_file(Path(checkpoint), team.rank()).is_file():
+            set_random_state(load_tree(random_file(Path(checkpoint), team.rank())))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        # Before anything can fail in one process only.
+        self._randoms = team.collect(tree_bytes(random_state()))
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            if not team.is_first():
+                return
             self.save_more(folder)
             write_state(folder, self.own_state())
         except (OSError, RuntimeError, SafetensorError) as error:

@@ -59,10 +59,11 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def set_threads(threads: int | None) -> int:
-    """As many as asked, otherwise the cores this process may use."""
+    """As many as asked, otherwise the cores this process may use; several on a machine share them."""
     import torch
 
-    count = threads or len(os.sched_getaffinity(0))
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    count = threads or max(1, len(os.sched_getaffinity(0)) // beside)
     torch.set_num_threads(count)
     return count
 

@@ -19,6 +19,7 @@ from llmos.lab.objectives.make import labels_of, make_objective, token_caches
 from llmos.lab.outputs.energy import EnergyMeter
 from llmos.lab.recipes.resolve import Default, resolve
 from llmos.lab.recipes.schema import PRETRAINING, Recipe
+from llmos.lab.train import team
 from llmos.lab.train.adapters import add_adapter
 from llmos.lab.train.callbacks import Course
 from llmos.lab.train.checkpoint import newest_checkpoint
@@ -149,17 +150,24 @@ def train(
     Goes on from `resume`, or from the newest whole checkpoint in `output` unless the recipe says not
     to. Raises LlmosError when something is wrong with recipe, data or base; TrainingStopped when the
     run cannot go on, after writing what was learnt. `changed` may adapt the trainer before it starts.
+
+    In one of several processes (torchrun, Ray Train) the batch is shared among them; the first one writes
+    and speaks, the others only compute.
     """
     started_at = datetime.now(UTC)
     output.mkdir(parents=True, exist_ok=True)
     start_at = _resume_from(recipe, output, resume)
-    run = prepare(recipe, output, reporter, root=root, resume=start_at)
-    write_recipe(run)
-    reporter.draw_curves(output / "runs")
-    if run.recipe.lora:
-        run.model = add_adapter(run.model, run.recipe)
-    with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter, run.base):
-        result = execute(run, reporter, resume=start_at, changed=changed)
+    with team.joined():
+        if not team.is_first():
+            return _help(recipe, output, root=root, resume=start_at, changed=changed)
+        with team.first_of_machine_first():
+            run = prepare(recipe, output, reporter, root=root, resume=start_at)
+        write_recipe(run)
+        reporter.draw_curves(output / "runs")
+        if run.recipe.lora:
+            run.model = add_adapter(run.model, run.recipe)
+        with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter, run.base):
+            result = execute(run, reporter, resume=start_at, changed=changed)
     reporter.phase("finish")
     result.samples = write_samples(run.recipe, run.model, run.tokenizer, run.corpus)
     for sample in result.samples:
@@ -170,6 +178,23 @@ def train(
     return result
 
 
+def _help(
+    recipe: Recipe,
+    output: Path,
+    *,
+    root: Path | None,
+    resume: Path | None,
+    changed: Callable[[LabTrainer], None] | None,
+) -> Result:
+    """Compute a part of each batch for the first process."""
+    with Reporter(quiet=True) as silent:
+        with team.first_of_machine_first():
+            run = prepare(recipe, output, silent, root=root, resume=resume)
+        if run.recipe.lora:
+            run.model = add_adapter(run.model, run.recipe)
+        return execute(run, silent, resume=resume, changed=changed)
+
+
 def execute(
     run: Run,
     reporter: Reporter,
@@ -178,12 +203,17 @@ def execute(
     changed: Callable[[LabTrainer], None] | None = None,
 ) -> Result:
     """Train `run.model`, whose weights change, and look at the held-out part; nothing is published."""
-    if run.recipe.objective in TUNED_BY_TRL:
-        from llmos.lab.train.tuning import tune
+    if run.recipe.objective not in TUNED_BY_TRL:
+        return _train_own(run, reporter, resume=resume, changed=changed)
+    if team.size() > 1:
+        raise TrainingStopped(
+            f"objective: {run.recipe.objective} is trained by one process, not by {team.size()}.",
+            code="OneProcessOnly",
+        )
+    from llmos.lab.train.tuning import tune
 
-        result: Result = tune(run, reporter, resume=resume)
-        return result
-    return _train_own(run, reporter, resume=resume, changed=changed)
+    result: Result = tune(run, reporter, resume=resume)
+    return result
 
 
 def _resume_from(recipe: Recipe, output: Path, resume: Path | None) -> Path | None:
@@ -197,11 +227,15 @@ def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
     recipe, training = run.recipe, run.recipe.training
     assert training.batch_tokens is not None
     assert training.sequence_length is not None
-    objective = make_objective(recipe, run.corpus, run.tokenizer, run.labels, cache=run.cache)
+    with team.first_of_machine_first():
+        objective = make_objective(recipe, run.corpus, run.tokenizer, run.labels, cache=run.cache)
     rows = max(1, training.batch_tokens // training.sequence_length)
     if recipe.objective not in PRETRAINING:
         # A step should see a good part of a small set of examples, not all of it at once.
         rows = max(1, min(rows, len(objective.train) // 4))
+    if rows % team.size():
+        rows = max(team.size(), rows - rows % team.size())
+        reporter.say(f"{team.size()} processes share {rows} rows a step.")
     trainer = LabTrainer(
         run.model,
         objective,
@@ -225,6 +259,10 @@ def _train_own(
     changed: Callable[[LabTrainer], None] | None,
 ) -> Result:
     trainer, course = make_trainer(run, reporter)
+    if team.size() > 1:
+        words = json.dumps(sorted(run.tokenizer.get_vocab().items()))
+        team.check_same("data and tokenizer", f"{len(trainer.objective.train)} {words}")
+        team.copy_weights(run.model)
     total, trained = count_parameters(run.model)
     reporter.say(f"{total:,} parameters; {len(trainer.objective.train):,} rows; {trainer.clock.describe()}")
     reporter.phase("train")
@@ -239,6 +277,8 @@ def _train_own(
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         stopped = course.why_stopped
     except TrainingStopped as error:
+        if team.size() > 1 and isinstance(error, OutOfMemory):
+            raise  # the others still wait for this one: all must end
         # The weights are those of the last good step: worth keeping, and worth saying why.
         reporter.say(error.message)
         stopped, no_room = f"error: {error.message}", isinstance(error, OutOfMemory)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from llmos.lab.objectives.base import Batch
+from llmos.lab.train import team
 from llmos.lab.train.errors import NotANumber, OutOfMemory
 
 SPIKE = 10.0  # a gradient so many times longer than the usual one is not followed
@@ -23,7 +24,7 @@ _STEPS_TO_GROW = 1000
 
 
 class Steps:
-    """Gradients of a batch of any size.
+    """Gradients of a batch of any size, spread over any number of processes.
 
     The loss is summed over micro-batches and divided once by all its tokens: the result does not depend
     on how the batch was cut. When memory ends, the step is begun again with half as many rows at once.
@@ -54,6 +55,8 @@ class Steps:
     def gradients(self, model: nn.Module, batch: Batch, step: int) -> tuple[Tensor, int]:
         """Fill the gradients with those of the mean loss; give that loss and its number of tokens.
 
+        Both are those of all processes together.
+
         Raises NotANumber before the weights can be spoilt, OutOfMemory when one row does not fit.
         """
         while True:
@@ -66,8 +69,8 @@ class Steps:
                 model.zero_grad(set_to_none=True)
                 free_memory()
                 continue
-            if self._finish(model, loss, count, step):
-                return loss / max(count, 1), count
+            if (done := self._finish(model, loss, count, step)) is not None:
+                return done
 
     def _accumulate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, int]:
         total: Tensor | None = None
@@ -97,18 +100,18 @@ class Steps:
             f"Memory ended: {self.micro_batch} rows at a time from now on; a step still takes all its rows."
         )
 
-    def _finish(self, model: nn.Module, loss: Tensor, count: int, step: int) -> bool:
-        """Divide by the tokens, sum over processes, check, clip. False: the step has to be done again."""
+    def _finish(self, model: nn.Module, loss: Tensor, count: int, step: int) -> tuple[Tensor, int] | None:
+        """Sum over processes, divide by the tokens, check, clip. None: the step has to be done again."""
         params = [p for p in model.parameters() if p.grad is not None]
         grads = [p.grad for p in params if p.grad is not None]
-        tokens = reduce_gradients(grads, count)
-        torch._foreach_mul_(grads, 1.0 / (max(tokens, 1) * self._scale))
+        loss, count = reduce_gradients(grads, loss, count)
+        torch._foreach_mul_(grads, 1.0 / (max(count, 1) * self._scale))
         limit = self._clip if self._clip > 0 else float("inf")
         norm = float(torch.nn.utils.get_total_norm(grads))
         if not math.isfinite(norm) or not bool(torch.isfinite(loss)):
             model.zero_grad(set_to_none=True)
             if bool(torch.isfinite(loss)) and self._lower_scale():
-                return False
+                return None
             raise NotANumber(
                 f"The loss is not a number at step {step + 1} (loss {float(loss) / max(count, 1):.4g}, "
                 f"gradient {norm:.4g}). The weights are those of step {step}. "
@@ -122,7 +125,7 @@ class Steps:
             torch._foreach_zero_(grads)
         elif norm > limit:
             torch._foreach_mul_(grads, limit / (norm + 1e-6))
-        return True
+        return loss / max(count, 1), count
 
     def _lower_scale(self) -> bool:
         """After an overflow of fp16; all processes see the same sum and do the same."""
@@ -164,21 +167,18 @@ def split(batch: Batch, rows: int) -> Iterator[Batch]:
         yield {name: value[start : start + rows] for name, value in batch.items()}
 
 
-def reduce_gradients(grads: list[Tensor], count: int) -> int:
-    """Sum gradients and counts over all processes of a distributed run."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return count
-    if torch.distributed.get_world_size() == 1:
-        return count
-    tokens = torch.tensor(float(count), device=grads[0].device)
-    torch.distributed.all_reduce(tokens)
+def reduce_gradients(grads: list[Tensor], loss: Tensor, count: int) -> tuple[Tensor, int]:
+    """Sum gradients, losses and counts over all processes of a distributed run."""
+    if team.size() == 1:
+        return loss, count
+    total, tokens = team.add_up([float(loss), float(count)], loss.device)
     flat = torch.cat([grad.reshape(-1) for grad in grads])
     torch.distributed.all_reduce(flat)
     at = 0
     for grad in grads:
         grad.copy_(flat[at : at + grad.numel()].view_as(grad))
         at += grad.numel()
-    return int(tokens)
+    return torch.tensor(total, dtype=loss.dtype, device=loss.device), int(tokens)
 
 
 def is_memory(error: BaseException) -> bool:

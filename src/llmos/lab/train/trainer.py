@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from llmos.lab.events import Reporter
 from llmos.lab.objectives.base import Batch, Objective, Rows, held_out_batches
 from llmos.lab.recipes.schema import Recipe
+from llmos.lab.train import team
 from llmos.lab.train.checkpoint import WholeCheckpoints
 from llmos.lab.train.ema import Average
 from llmos.lab.train.errors import TrainingStopped
@@ -42,10 +44,19 @@ class Clock:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
+        self._agreed: float | None = None
 
     @property
     def elapsed_s(self) -> float:
+        if self._agreed is not None:
+            return self._agreed
         return self.spent_s + time.monotonic() - self._started
+
+    def agree(self) -> None:
+        """Where time counts, all processes go by the first one's clock; it stands still until asked again."""
+        if team.size() > 1 and self.max_minutes is not None:
+            self._agreed = None
+            self._agreed = team.agree(self.elapsed_s)
 
     def done(self, steps: int) -> float:
         by_steps = steps / self.max_steps
@@ -59,7 +70,7 @@ class Clock:
         return " or ".join(limits)
 
     def restart(self, spent_s: float) -> None:
-        self.spent_s, self._started = spent_s, time.monotonic()
+        self.spent_s, self._started, self._agreed = spent_s, time.monotonic(), None
 
 
 def steps_of(recipe: Recipe, rows: int, rows_per_step: int) -> int:
@@ -107,16 +118,23 @@ class LabTrainer(WholeCheckpoints, Trainer):
         self.average = Average(model, training.ema) if training.ema else None
         objective.prepare(model)
         _speed_up(model, compiled=bool(training.compile), checkpointing=training.gradient_checkpointing)
-        world = int(torch.distributed.get_world_size()) if torch.distributed.is_initialized() else 1
         rows = Rows(objective, steps * rows_per_step, training.seed)
         super().__init__(
             model=model,
-            args=arguments(folder, recipe, steps, max(1, rows_per_step // world)),
+            args=arguments(folder, recipe, steps, max(1, rows_per_step // team.size())),
             train_dataset=rows,
             data_collator=objective.collate,
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
+        if team.size() > 1:
+            self._be_one_of_several()
+
+    def _be_one_of_several(self) -> None:
+        # `steps` sums the gradients, weighted by their tokens: no wrapper that averages them is wanted.
+        self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
+        # What is dropped at random is not the same in every process.
+        torch.manual_seed(self.recipe.training.seed + team.rank())
 
     # Rows
 
@@ -142,6 +160,7 @@ class LabTrainer(WholeCheckpoints, Trainer):
         batch = self._prepare_inputs(inputs)
         loss, count = self.steps.gradients(self.model, batch, self.state.global_step)
         self.tokens_seen += count
+        self.clock.agree()
         return loss
 
     def floating_point_ops(self, inputs: Any) -> int:
@@ -171,11 +190,14 @@ class LabTrainer(WholeCheckpoints, Trainer):
         size = 1 if intervals else self.steps.micro_batch
         limit = self.recipe.evaluation.max_examples
         batches = held_out_batches(self.objective, size, limit, self.recipe.training.seed)
+        figures: dict[str, float] = {}
         self.model.eval()
-        with torch.no_grad():
-            moved = (self._prepare_inputs(b) for b in batches)
-            figures = self.objective.evaluate(self.model, moved, intervals=intervals)
+        if team.is_first():
+            with torch.no_grad():
+                moved = (self._prepare_inputs(b) for b in batches)
+                figures = self.objective.evaluate(self.model, moved, intervals=intervals)
         self.model.train()
+        figures = team.share(figures) if team.size() > 1 else figures
         told = {f"eval/{k}": v for k, v in figures.items() if not k.endswith(("_low", "_high"))}
         self.reporter.metrics(self.state.global_step, told)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
