@@ -18,6 +18,7 @@ from llmos.app.asgi import build_api, flat_routes
 from llmos.features.collections.models import Collection
 from llmos.features.collections.service import slug_of
 from llmos.features.discussions.models import Comment, Thread
+from llmos.features.jobs.models import Job
 from llmos.features.moderation.models import Case
 from llmos.features.notifications.models import Webhook
 
@@ -46,6 +47,9 @@ PUBLIC = (
     f"{NEWS}/blob/main/sample.csv", f"{TINY}/commits/main", f"{TINY}/commits/main/README.md",
     f"{TINY}/branches", f"{TINY}/compare/v1.0...main",
     f"{TINY}/blame/main/README.md", f"{TINY}/discussions", "/collections",
+    "/ada/tiny-llm-chat", "/ada/tiny-llm-chat/curves/main",
+    "/ada/tiny-llm-chat/blob/main/runs/first/events.out.tfevents.1732000000.box.1.0",
+    "/jobs/-/experiments", "/jobs/ada/-/experiments",
     "/forum", "/forum/c/help", "/forum/t/training", "/forum/trust", "/code-of-conduct", "/-/patterns",
 )  # fmt: skip
 # What one sees before signing in.
@@ -63,7 +67,8 @@ OWN = (
     "/settings/notifications", "/settings/webhooks", "/settings/data", "/organizations/new",
     "/orgs/lab/settings", "/orgs/lab/members", "/device", "/notifications", "/notifications?view=all",
     "/forum/new", "/forum/bookmarks", "/forum/drafts", "/moderation/standing", "/jobs",
-    "/jobs/ada", "/jobs/ada/-/new", "/jobs/ada/-/schedules", "/runners",
+    "/jobs/ada", "/jobs/ada/-/new", "/jobs/ada/-/new?kind=command",
+    "/jobs/ada/-/new?recipe=ada/tiny-llm-chat", "/jobs/ada/-/schedules", "/runners",
 )  # fmt: skip
 OF_ADMINS = (
     "/-/admin/users", "/-/admin/audit", "/-/admin/categories", "/-/admin/moderators",
@@ -82,7 +87,6 @@ ROUTES_WITHOUT_A_STOP = {
     "/-/verify/{secret:seg}": "one-time link",
     "/-/invite/{secret:seg}": "one-time link",
     "/-/unsubscribe/{token:seg}": "link of a mail",
-    "/jobs/{ns:seg}/{job_id:seg}": "needs a runner",
     "/jobs/{ns:seg}/{job_id:seg}/live": "a stream",
     "/jobs/{ns:seg}/{job_id:seg}/log": "a text",
     "/oauth/authorize": "needs an application that asks",
@@ -120,6 +124,7 @@ def list_stops(db: Session) -> list[Stop]:
     stops = [Stop(path, None) for path in (*PUBLIC, *ENTRANCES)]
     stops += [Stop(path) for path in OWN]
     stops += [Stop(path, "root-admin") for path in OF_ADMINS]
+    stops += _jobs(db)
     stops += _threads(db)
     stops += _topics(db)
     case = db.scalars(select(Case.id).order_by(Case.id)).first()
@@ -131,6 +136,17 @@ def list_stops(db: Session) -> list[Stop]:
     assert webhook is not None
     stops.append(Stop(f"/settings/webhooks/{webhook.object_id}"))
     return stops
+
+
+def _jobs(db: Session) -> Iterator[Stop]:
+    """A run that is over, one under way, all of them compared, the form to fork one."""
+    runs = db.scalars(select(Job).where(Job.kind == "recipe").order_by(Job.id).limit(3)).unique().all()
+    ids = [job.object_id for job in runs]
+    for who in (None, "ada"):
+        yield Stop(f"/jobs/ada/{ids[0]}", who)
+        yield Stop("/jobs/-/compare?" + "&".join(f"run={job_id}" for job_id in ids), who)
+    yield Stop(f"/jobs/ada/{ids[2]}")
+    yield Stop(f"/jobs/me/-/new?from={ids[1]}&of=ada", "grace")
 
 
 def _threads(db: Session) -> Iterator[Stop]:

@@ -37,7 +37,8 @@ const draw = (figure) => {
     width: plane.clientWidth,
     height: plane.clientHeight - 34,
     scales: { x: { time: false } },
-    axes: [axis(), { ...axis(), size: 56 }],
+    // Learning rates are small: their marks need as many digits as tell them apart.
+    axes: [axis(), { ...axis(), size: 56, values: (_, ticks) => ticks.map((tick) => String(+tick.toPrecision(6))) }],
     cursor: { drag: { x: true, y: false } },
     legend: { live: true },
     series: [
