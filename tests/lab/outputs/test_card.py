@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -152,3 +153,46 @@ def test_energy_is_counted_and_its_method_said(monkeypatch: pytest.MonkeyPatch) 
     assert found["cpu_seconds"] > 0
     assert found["co2_grams"] == pytest.approx(found["kwh"] * 400)
     assert found["method"].startswith(("estimated: processor time", "measured"))
+
+
+TRACKER = """
+class Data:
+    energy_consumed, gpu_energy = 0.25, 0.0
+
+class OfflineEmissionsTracker:
+    def __init__(self, **options): {at_start}
+    def start(self): pass
+    def stop(self): {at_end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("at_start", "at_end", "kwh", "method"),
+    [
+        ("pass", "self.final_emissions_data = Data()", 0.25, "by codecarbon"),
+        ("raise OSError('no /sys here')", "pass", None, ""),
+        ("pass", "pass", None, ""),
+        ("pass", "raise RuntimeError('thread is gone')", None, ""),
+    ],
+)
+def test_codecarbon_is_asked_and_need_not_answer(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_start: str,
+    at_end: str,
+    kwh: float | None,
+    method: str,
+) -> None:
+    """A stand-in for the library, which looks at hardware that tests do not have."""
+    (tmp_path / "codecarbon.py").write_text(TRACKER.format(at_start=at_start, at_end=at_end))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "codecarbon", raising=False)
+    with EnergyMeter() as meter:
+        sum(range(100_000))
+    monkeypatch.delitem(sys.modules, "codecarbon", raising=False)
+    assert meter.result is not None
+    if kwh is not None:
+        assert (meter.result.kwh, method in meter.result.method) == (kwh, True)
+    else:
+        assert meter.result.kwh < 0.01
+        assert "codecarbon" not in meter.result.method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import resource
 import shutil
@@ -19,6 +20,11 @@ _JOULES_PER_KWH = 3.6e6
 # A busy server core with its share of memory, board and fans; laptops take half of it.
 WATTS_PER_CORE = 12.0
 _GPU_EVERY_S = 5.0
+# What a library that looks at hardware may stumble over; a card without a figure is no reason to end a run.
+_TROUBLES = (
+    OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, subprocess.SubprocessError,
+)  # fmt: skip
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,12 @@ class EnergyMeter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.result = self.read()
         self._stop.set()
-        if self._tracker is not None:
-            self._tracker.stop()
         if self._thread is not None:
             self._thread.join()
+        self.result = self._read()
 
-    def read(self) -> Energy:
-        """What was used up to now."""
+    def _read(self) -> Energy:
         seconds, cpu = time.monotonic() - self._started, cpu_seconds() - self._cpu
         kwh, method = self._kwh(cpu)
         grid = os.environ.get("LLMOS_GRID_G_PER_KWH", "")
@@ -78,9 +81,8 @@ class EnergyMeter:
         return Energy(kwh, method, seconds, cpu, grams)
 
     def _kwh(self, cpu: float) -> tuple[float, str]:
-        if self._tracker is not None:
-            self._tracker.flush()
-            return float(self._tracker._total_energy.kWh), "measured by codecarbon"
+        if self._tracker is not None and (found := _read_codecarbon(self._tracker)):
+            return found
         now = _rapl_joules()
         gpu = " and graphics cards (nvidia-smi)" if self._thread else ""
         if self._joules is not None and now is not None and now >= self._joules:
@@ -122,10 +124,30 @@ def _codecarbon() -> Any:
     """A running tracker that reaches no network, or None where codecarbon is not installed."""
     try:
         codecarbon = importlib.import_module("codecarbon")
+        # It speaks before it has read how loud it may be.
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+        tracker = codecarbon.OfflineEmissionsTracker(
+            country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
+        )
+        tracker.start()
     except ImportError:
         return None
-    tracker = codecarbon.OfflineEmissionsTracker(
-        country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
-    )
-    tracker.start()
+    except _TROUBLES as error:
+        log.warning("codecarbon does not work here: %s", error)
+        return None
     return tracker
+
+
+def _read_codecarbon(tracker: Any) -> tuple[float, str] | None:
+    """Stop it; what it found and how. None when it found nothing."""
+    try:
+        tracker.stop()
+        data = tracker.final_emissions_data
+        kwh, cards = float(data.energy_consumed), float(data.gpu_energy)
+    except _TROUBLES as error:
+        log.warning("codecarbon did not count: %s", error)
+        return None
+    if _rapl_joules() is not None:
+        return kwh, "measured by codecarbon"
+    also = "; graphics cards measured" if cards > 0 else ""
+    return kwh, f"estimated by codecarbon from the rated power and the load of the processor{also}"
