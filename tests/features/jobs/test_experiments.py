@@ -95,7 +95,7 @@ def test_list_compare_and_fork(hub: Hub, ada: Browser, grace: Browser, browser: 
     best = re.search(r"eval/loss</th>(.*?)</tr>", page, re.S)
     assert best is not None
     assert best[1].count("Best") == 1
-    for path, values in (("training.max_minutes", ("2", "4")), ("lora.rank", ("–", "4"))):
+    for path, values in (("training.max_minutes", ("2", "4")), ("lora.rank", ("16 (default)", "4"))):
         row = re.search(rf">{path}</th>(.*?)</tr>", page, re.S)
         assert row is not None
         assert tuple(re.findall(r"<td[^>]*>(.*?)</td>", row[1])) == values

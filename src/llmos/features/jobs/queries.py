@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -201,11 +201,3 @@ def list_gpus(db: Session) -> list[tuple[int, int]]:
 def has_gpus(machines: Sequence[tuple[int, int]], gpus: int, gpu_memory_bytes: int) -> bool:
     """Whether some machine of `list_gpus` has that many GPUs of that size."""
     return any(count >= gpus and memory >= gpu_memory_bytes for count, memory in machines)
-
-
-def count_by_state(db: Session, namespace: Namespace | None = None) -> dict[str, int]:
-    """How many jobs are in each state, over all owners or for one."""
-    statement = select(Job.state, func.count()).group_by(Job.state)
-    if namespace is not None:
-        statement = statement.where(Job.namespace_id == namespace.id)
-    return dict(db.execute(statement).tuples().all())

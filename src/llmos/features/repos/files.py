@@ -86,7 +86,7 @@ def open_large_files(db: Session, rt: Runtime, repo: Repo, oids: Iterable[str]) 
     objects = {row.oid: row for row in db.scalars(select(LfsObject).where(LfsObject.oid.in_(claims)))}
     chunked = [claim.xet_hash for claim in claims.values() if claim.xet_hash is not None]
     pairs = select(XetFile.file_hash, XetFile.sha256).where(XetFile.file_hash.in_(chunked))
-    digests = dict(db.execute(pairs).tuples().all()) if chunked else {}
+    digests = {row.file_hash: row.sha256 for row in db.execute(pairs)} if chunked else {}
     refs = {}
     for oid, claim in claims.items():
         is_proven = claim.xet_hash is None or digests.get(claim.xet_hash) == oid

@@ -16,8 +16,10 @@ from llmos.features.auth.page_context import render_page
 from llmos.features.jobs.comparison import FigureRow, differences, figure_row, flatten, yaml_diff
 from llmos.features.jobs.models import Job
 from llmos.features.jobs.pages.experiments import run_row
+from llmos.features.jobs.pages.recipe_form import recipe_groups
 from llmos.features.jobs.pages.views import fork_href, job_row
 from llmos.features.jobs.queries import access_jobs
+from llmos.features.jobs.recipes import recipe_schema
 from llmos.features.jobs.streams import Curve, read_curves
 from llmos.infra.i18n import lazy
 from llmos.infra.web.deps import ReadDb
@@ -49,6 +51,7 @@ def compare_page(request: Request, db: ReadDb, actor: ActorDep) -> Response:
         "charts": _charts(curves, labels),
         "figures": _figures(curves),
         "differences": differences([_fields(job) for job in jobs]),
+        "defaults": _defaults(),
         "diffs": _diffs(jobs, labels),
         "recipe_count": sum(job.spec["recipe"] is not None for job in jobs),
         "back_href": back_href,
@@ -103,6 +106,14 @@ def _fields(job: Job) -> dict[str, str]:
         if item["revision"]
     }
     return {**flatten(job.spec["recipe"] or {}), **inputs, "hardware": job.spec["flavor"]}
+
+
+def _defaults() -> dict[str, str]:
+    """What holds where a recipe does not say, for the fields that have a fixed default."""
+    fields = (field for group in recipe_groups(recipe_schema()) for field in group.fields)
+    return {
+        field.path: flatten(field.default, field.path)[field.path] for field in fields if field.placeholder
+    }
 
 
 def _diffs(jobs: Sequence[Job], labels: Sequence[str]) -> list[Any]:
