@@ -7,6 +7,7 @@ its base cannot be used. Messages go to the terminal, events to `--events`.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -32,6 +33,16 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps({"error": error.message, "code": error.code, **error.data}, ensure_ascii=False))
         print(error.message, file=sys.stderr)
         return 1 if error.code in ("LossNotANumber", "OutOfMemory", "TrainingStopped") else 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        place = error.filename or options.output
+        print(
+            f"There is no room left on the disk ({place}). Make some, or name another --output, and run the "
+            "same command again: it goes on from the last whole checkpoint.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("Stopped. Run the same command again to go on from the last checkpoint.", file=sys.stderr)
         return 130

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from llmos.core.errors import Unprocessable
 from llmos.lab.events import Reporter
@@ -48,6 +48,24 @@ class Guarded(WholeCheckpoints):
         return loss
 
 
+class _WholeGradients(TrainerCallback):
+    """A loss may be a number and its gradient not; the step that would spoil the weights is not taken."""
+
+    def on_pre_optimizer_step(
+        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
+    ) -> None:
+        if args.fp16:
+            return  # Overflows are usual there; the scaler leaves such steps out.
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        if grads and not bool(torch.isfinite(torch.nn.utils.get_total_norm(grads))):
+            model.zero_grad(set_to_none=True)
+            step = state.global_step
+            raise NotANumber(
+                f"The gradient is not a number at step {step + 1}. The weights are those of step {step}. "
+                "Lower optimiser.learning_rate or training.beta, or train in fp32."
+            )
+
+
 def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
     """Run the recipe's objective with TRL; the tuned model is `run.model`. Raises TrainingStopped."""
     from llmos.lab.train.run import Result
@@ -68,6 +86,8 @@ def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
         except TrainingStopped as error:
             stopped = f"error: {error.message}"
             reporter.say(error.message)
+            if trainer.state.global_step:
+                trainer._save_checkpoint(trainer.model, None)
             break
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_memory(error):
@@ -167,7 +187,7 @@ def make_tuner(run: Any, reporter: Reporter, micro: int) -> tuple[Any, Course]:
             train_dataset=train,
             eval_dataset=held_out if len(held_out) else None,
             processing_class=run.tokenizer,
-            callbacks=[course],
+            callbacks=[course, _WholeGradients()],
             optimizers=(optimizer, scheduler),
             **more,
         )
