@@ -70,6 +70,8 @@ def test_a_time_limit_is_shared_out(tmp_path: Path) -> None:
     assert found.fields == ["optimiser.learning_rate", "training.batch_tokens"]
     assert "as the recipe stands" in found.describe()
     assert sum(trial.seconds for trial in found.trials) < 30
+    first, second = sorted(found.trials, key=lambda trial: trial.number)
+    assert second.steps * second.values["training.batch_tokens"] <= 2 * first.steps * 512
     assert load_recipe(found.best).training.max_steps is not None, "the recipe keeps its own limit"
 
 

@@ -224,9 +224,11 @@ def _data(facts: CardFacts) -> str:
     text = ""
     if counts:
         dropped = ", ".join(f"{n:,} {why}" for why, n in counts.get("dropped", {}).items()) or "none"
+        split = counts.get("train", 0) + counts.get("validation", 0) > counts.get("read", 0)
+        ends = " (the ends of the same)" if split else ""
         text = (
             f"\n\n{counts.get('read', 0):,} documents were read, {counts.get('train', 0):,} learnt from, "
-            f"{counts.get('validation', 0):,} held out; left out: {dropped}."
+            f"{counts.get('validation', 0):,} held out{ends}; left out: {dropped}."
         )
     return "## Data\n\n" + "\n".join(rows) + text
 

@@ -34,6 +34,7 @@ from llmos.lab.train.steps import free_memory
 _PATIENT_TRIALS, _PATIENT_LOOKS = 4, 3
 _NEVER_MINUTES = 1e9
 _TIMES_TO_ASK = 50
+ENDED_EARLY = "ended early"
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,13 @@ class Trial:
     low: float | None = None
     high: float | None = None
     steps: int = 0
+    tokens: int = 0
     seconds: float = 0.0
     note: str = ""
+
+    @property
+    def is_short(self) -> bool:
+        return self.loss is None or self.note == ENDED_EARLY
 
 
 @dataclass
@@ -143,8 +149,8 @@ def search(
 ) -> Found:
     """Try `trials` variants of `recipe`; write `best.yaml` into `output`.
 
-    `max_minutes` is for all of them together and is shared out evenly; without it each takes as long as the
-    recipe says. Where the recipe counts steps, larger batches get fewer of them: all see as many tokens.
+    `max_minutes` is for all of them together; without it each takes as long as the recipe says. Larger
+    batches get fewer steps: all see as many tokens.
     Raises what a run raises, Unprocessable for fields that are none, TrainingStopped when every trial failed.
     """
     import optuna
@@ -176,7 +182,11 @@ def search(
                 break
             trial = Trial(number, values)
             trial.note = "as the recipe stands" if trial.values == usual else ""
-            _try(run, written, trial, asked, quiet, minutes=share)
+            tokens = next((one.tokens for one in done if not one.is_short), 0) if share else 0
+            # The first trial shows how far its time goes; the others see as many tokens, however busy
+            # the machine is meanwhile, within twice the time.
+            limit = min(2 * share, left) if tokens and share and left else share
+            _try(run, variant(written, values, minutes=limit, tokens=tokens), trial, asked, quiet)
             _tell(study, asked, trial)
             done.append(trial)
             reporter.progress(number + 1, trials, "trials")
@@ -206,7 +216,7 @@ def _tell(study: Any, asked: Any, trial: Trial) -> None:
 
     if trial.loss is None:
         study.tell(asked, state=TrialState.FAIL)
-    elif trial.note == "ended early":
+    elif trial.is_short:
         study.tell(asked, state=TrialState.PRUNED)
     else:
         study.tell(asked, trial.loss)
@@ -214,7 +224,7 @@ def _tell(study: Any, asked: Any, trial: Trial) -> None:
 
 def _finish(done: list[Trial], written: Recipe, fields: list[str], output: Path) -> Found:
     good = sorted((t for t in done if t.loss is not None), key=lambda t: t.loss or 0.0)
-    whole = [trial for trial in good if trial.note != "ended early"]
+    whole = [trial for trial in good if not trial.is_short]
     if not whole:
         why = next((trial.note for trial in done if trial.note), "there was no time for any")
         raise TrainingStopped(f"No trial came to its end: {why}")
@@ -225,8 +235,13 @@ def _finish(done: list[Trial], written: Recipe, fields: list[str], output: Path)
     return Found([*whole, *rest], best, fields)
 
 
-def variant(written: Recipe, values: dict[str, Any], *, minutes: float | None = None) -> Recipe:
-    """`written` with `values`, for as many tokens, or `minutes`. Raises RecipeError, naming the field."""
+def variant(
+    written: Recipe, values: dict[str, Any], *, minutes: float | None = None, tokens: int = 0
+) -> Recipe:
+    """`written` with `values`, for as many tokens as it says, or for `minutes` and `tokens`.
+
+    Raises RecipeError, naming the field.
+    """
     value: dict[str, Any] = yaml.safe_load(dump_recipe(written))
     for name, chosen in values.items():
         *parts, last = name.split(".")
@@ -240,6 +255,9 @@ def variant(written: Recipe, values: dict[str, Any], *, minutes: float | None = 
         for limit in ("max_steps", "max_epochs"):
             training.pop(limit, None)
         training["max_minutes"] = minutes
+        if tokens:
+            size = batch or resolve(written)[0].training.batch_tokens or 1
+            training["max_steps"] = max(1, round(tokens / size))
     elif batch and training.get("max_steps"):
         before = resolve(written)[0].training.batch_tokens or batch
         training["max_steps"] = max(1, round(training["max_steps"] * before / batch))
@@ -253,10 +271,7 @@ def _get(full: Recipe, name: str) -> Any:
     return value
 
 
-def _try(
-    run: Run, written: Recipe, trial: Trial, asked: Any, quiet: Reporter, *, minutes: float | None
-) -> None:
-    recipe = variant(written, trial.values, minutes=minutes)
+def _try(run: Run, recipe: Recipe, trial: Trial, asked: Any, quiet: Reporter) -> None:
     full, _ = resolve(recipe)
     full.checkpoints.every_minutes, full.checkpoints.every_steps = _NEVER_MINUTES, None
     mine = dataclasses.replace(run, recipe=full, written=recipe, tokenizer=copy.copy(run.tokenizer))
@@ -275,13 +290,13 @@ def _try(
         gc.collect()
         free_memory()
     loss = result.metrics.get("loss", math.nan)
-    trial.steps = result.steps
+    trial.steps, trial.tokens = result.steps, result.tokens
     if result.stopped.startswith("error: ") or not math.isfinite(loss):
         trial.note = result.stopped.removeprefix("error: ") or "the loss is not a number"
         return
     trial.loss, trial.low, trial.high = loss, result.metrics.get("loss_low"), result.metrics.get("loss_high")
     if watch.is_behind:
-        trial.note = "ended early"
+        trial.note = ENDED_EARLY
 
 
 class _Watch(TrainerCallback):
