@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs one side of LLMOS: hub (the server), lab (training), dev (tests) or bench.
+# Installs one side of LLMOS: hub (the server), lab (training), ray (clusters), dev (tests) or bench.
 # A second run finds the stamp of the lock file and ends at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -91,6 +91,23 @@ setup_lab() {
     # The lab runs this tree's own code, without the server's libraries.
     echo "$PWD/src" > "$(echo .venv-lab/lib/python3*/site-packages)/llmos.pth"
     stamp lab requirements/lab.lock
+}
+
+# An environment that holds Ray alone and sees the training side's (or, for tests, the developer's) packages.
+# The lock file: `uv pip compile --generate-hashes -c requirements/lab.lock requirements/ray.in`, less what
+# lab.lock has.
+setup_ray() {
+    local base=.venv-lab
+    [ -f "$stamps/lab" ] && [ -x .venv-lab/bin/python ] || base=.venv
+    fresh ray requirements/ray.lock && [ -x .venv-ray/bin/python ] && return
+    make_venv
+    if ! "$base/bin/python" -c 'import torch' 2>/dev/null; then base=.venv-lab; setup_lab; fi
+    say "Installing Ray"
+    "$base/bin/python" -m venv --clear --without-pip .venv-ray
+    install_lock requirements/ray.lock .venv-ray/bin/python
+    printf '%s\n' "$(cd "$base" && echo "$PWD"/lib/python3*/site-packages)" "$PWD/src" \
+        > "$(echo .venv-ray/lib/python3*/site-packages)/llmos.pth"
+    stamp ray requirements/ray.lock
 }
 
 setup_dev() {

@@ -103,6 +103,7 @@ def _lose_a_machine(server: LiveServer, tmp_path: Path) -> None:
         for repo in ("ada/found", "ada/whole")
     ]
     assert models[0] == models[1]
+    assert not [name for name in api.list_repo_files("ada/found") if name.startswith("checkpoint")]
     kept = Path(api.snapshot_download("ada/found", revision=branch, cache_dir=tmp_path / "cache"))
     assert not [path.name for path in kept.rglob("*") if path.is_file() and is_pickle(path)]
     jobs.http.close()

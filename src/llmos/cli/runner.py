@@ -46,6 +46,27 @@ def command() -> None:
 @click.option(
     "--drain-seconds", type=click.FloatRange(0), default=3600.0, help="How long a stop waits for jobs."
 )
+@click.option(
+    "--pull",
+    type=click.Choice(("missing", "never", "always")),
+    default="missing",
+    show_default=True,
+    help="When podman or docker fetches an image.",
+)
+@click.option(
+    "--ray",
+    default="",
+    envvar="LLMOS_RAY_ADDRESS",
+    metavar="HOST:PORT",
+    help="Take trainings only, and give them to the workers of this Ray cluster.",
+)
+@click.option(
+    "--ray-workers",
+    type=click.IntRange(0),
+    default=0,
+    envvar="LLMOS_RAY_WORKERS",
+    help="Processes of a training there; 0: one for each free GPU or two CPUs.",
+)
 def start(
     *,
     url: str,
@@ -57,6 +78,9 @@ def start(
     folder: Path,
     once: bool,
     drain_seconds: float,
+    pull: str,
+    ray: str,
+    ray_workers: int,
 ) -> None:
     """Run jobs of the hub at URL on this machine until stopped.
 
@@ -82,6 +106,9 @@ def start(
         once=once,
         hide=(home,),
         drain_s=drain_seconds,
+        pull=pull,
+        ray=ray,
+        ray_workers=ray_workers,
     )
     try:
         run_until_stopped(build_agent(options), drain_s=drain_seconds)

@@ -96,6 +96,12 @@ class Reporter:
             self._file.write(f'{{"kind":"checkpoint","path":"{path}","step":{step}}}\n')
             self._file.flush()
 
+    def pass_on(self, line: str) -> None:
+        """An event that another process of this run has written."""
+        if self._file is not None:
+            self._file.write(line)
+            self._file.flush()
+
     def _emit(self, event: LogLine | MetricPoint | Phase | Progress) -> None:
         if self._file is not None:
             self._file.write(event.model_dump_json(exclude_defaults=False) + "\n")

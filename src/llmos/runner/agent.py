@@ -55,6 +55,8 @@ class Agent:
     slots: int = 1
     hub_python: Path | None = None
     once: bool = False
+    # What the cluster has that this runner gives its jobs to; None: they run on this machine.
+    cluster: dict[str, Any] | None = None
     version: str = ""
     _stop: threading.Event = field(default_factory=threading.Event)
     _release: threading.Event = field(default_factory=threading.Event)
@@ -130,7 +132,12 @@ class Agent:
             "gpu_memory_bytes": gpu_memory,
             "disk_bytes": share.disk_bytes,
         }
+        if self.cluster is not None:
+            total |= self.cluster
+            free |= self.cluster
         known = {"os": platform.system().lower(), "arch": platform.machine()}
+        if any(executor.name == self.machine.containers for executor in self.executors):
+            known["engine"] = self.machine.containers
         return {
             "name": self.name,
             "labels": known | self.labels,
@@ -138,12 +145,17 @@ class Agent:
             "free": free,
             "engines": self.machine.engines,
             "executors": [executor.name for executor in self.executors],
-            "kinds": ["command", "recipe"] if self.machine.lab else ["command"],
+            "kinds": self._kinds(),
             "version": self.version,
             "load": load_of_machine(),
             # The slot that asks is free; jobs that only say their last words do not count either.
             "running": sum(number > 0 for number in self._busy.values()),
         }
+
+    def _kinds(self) -> list[str]:
+        if self.cluster is not None:
+            return ["recipe"]
+        return ["command", "recipe"] if self.machine.lab else ["command"]
 
     def _share(self, slot: int) -> Share:
         machine = self.machine

@@ -34,7 +34,8 @@ log = logging.getLogger("llmos.runner")
 _SAMPLE_S, _FIRST_SAMPLE_S = 5.0, 1.0
 _STOP_GRACE_S = 8.0
 _READ_BYTES = 256 * 1024
-_CAUSES = {"done": "succeeded", "timeout": "timed_out"}
+# "lost": not the job's fault; the hub gives it to another runner.
+_CAUSES = {"done": "succeeded", "timeout": "timed_out", "lost": "released"}
 
 
 @dataclass
@@ -243,6 +244,10 @@ class Attempt:
             left_out = stage(box / "job", output["path"], staged)
             if left_out:
                 self.reporter.add([system_line(f"Not published, as no plain files: {', '.join(left_out)}")])
+            if spec["kind"] == "recipe":
+                # They are on a branch of their own, and three times the size of the model.
+                for folder in staged.glob("checkpoint-*"):
+                    remove_tree(folder)
             message = f"Results of job {spec['job_id']}"
             revision = transfers.publish(staged, output, message=message)
             made.append({

@@ -175,6 +175,15 @@ def find_lab(root: Path | None = None) -> Path | None:
     return Path(sys.executable) if _has_module("torch") else None
 
 
+def find_ray(root: Path | None = None) -> Path | None:
+    """The Python that reaches a Ray cluster: the environment of `make setup-ray`, or the lab's own."""
+    tree = root or Path(__file__).parents[3]
+    own = tree / ".venv-ray" / "bin" / "python"
+    if own.exists() and (tree / ".venv" / ".stamps" / "ray").exists():
+        return own
+    return Path(sys.executable) if _has_module("ray") and _has_module("torch") else None
+
+
 def find_hub_python(lab: Path | None) -> Path | None:
     """A Python that has huggingface_hub, for inputs and outputs."""
     if _has_module("huggingface_hub"):

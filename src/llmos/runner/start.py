@@ -15,8 +15,10 @@ from llmos.runner.agent import Agent, default_name
 from llmos.runner.bubblewrap import probe_isolation
 from llmos.runner.cgroups import GroupMaker
 from llmos.runner.executors import Executor
+from llmos.runner.executors.container import ContainerExecutor
+from llmos.runner.executors.ray import NoCluster, RayExecutor, find_cluster
 from llmos.runner.executors.sandbox import SandboxExecutor
-from llmos.runner.machine import Machine, find_hub_python, find_lab, inspect_machine
+from llmos.runner.machine import Machine, find_hub_python, find_lab, find_ray, inspect_machine
 
 log = logging.getLogger("llmos.runner")
 
@@ -30,7 +32,11 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """`slots` 0: one for each four cores, at most four. `drain_s`: how long a stop waits for jobs."""
+    """`slots` 0: one for each four cores, at most four. `drain_s`: how long a stop waits for jobs.
+
+    `pull` says when images are fetched: `missing`, `never`, `always`. With `ray`, the address of a
+    cluster, this runner takes trainings only and gives them to it.
+    """
 
     url: str
     token: str
@@ -42,6 +48,9 @@ class Options:
     hide: tuple[Path, ...] = ()
     drain_s: float = 3600.0
     lab: Path | None = None
+    ray: str = ""
+    ray_workers: int = 0
+    pull: str = "missing"
 
 
 def build_agent(options: Options) -> Agent:
@@ -49,6 +58,8 @@ def build_agent(options: Options) -> Agent:
     api = RunnerApi(options.url, options.token)
     lab = options.lab or find_lab()
     machine = inspect_machine(lab=lab)
+    if options.ray:
+        return _build_cluster_agent(options, api, machine)
     slots = options.slots or min(max(len(machine.cores) // _CORES_PER_SLOT, 1), MAX_SLOTS)
     return Agent(
         api=api,
@@ -60,6 +71,28 @@ def build_agent(options: Options) -> Agent:
         slots=slots,
         hub_python=find_hub_python(lab),
         once=options.once,
+        version=_version(),
+    )
+
+
+def _build_cluster_agent(options: Options, api: RunnerApi, machine: Machine) -> Agent:
+    try:
+        cluster = find_cluster(options.ray, find_ray(), options.ray_workers)
+    except NoCluster as error:
+        raise CannotStart(str(error)) from error
+    has = {"cores": cluster.cores, "memory_bytes": cluster.memory_bytes, "gpus": cluster.gpus}
+    # What a GPU of the cluster has is not known: jobs that ask for an amount go elsewhere.
+    return Agent(
+        api=api,
+        name=options.name or default_name(),
+        root=options.root.absolute(),
+        machine=machine,
+        executors=[RayExecutor(machine, cluster)],
+        labels=options.labels,
+        slots=options.slots or 1,
+        hub_python=find_hub_python(cluster.python),
+        once=options.once,
+        cluster=has | {"gpu_memory_bytes": 0},
         version=_version(),
     )
 
@@ -77,6 +110,11 @@ def choose_executors(options: Options, machine: Machine) -> list[Executor]:
                 "(systemd: Delegate=yes)"
             )
         found.append(SandboxExecutor(machine, options.root.absolute(), maker, hide=options.hide))
+    if found and machine.containers:
+        containers = ContainerExecutor(machine, options.root.absolute(), options.pull)
+        containers.sweep()
+        found.append(containers)
+        log.info("images run in %s", machine.containers)
     if not found:
         raise CannotStart(f"This machine cannot run jobs safely: {isolation.reason}. See `llmos doctor`.")
     return found

@@ -1,4 +1,4 @@
-"""Ways to run a job, which all look the same from outside. Today there is one: the sandbox."""
+"""Ways to run a job, which all look the same from outside: sandbox, container engine, Ray cluster."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class Running(Protocol):
     """A program on its way. `box` holds its working folder as `job`."""
 
     started_at: float
-    gpu_indexes: tuple[int, ...]
 
+    @property
+    def gpu_indexes(self) -> tuple[int, ...]: ...
     @property
     def box(self) -> Path: ...
     def start(self, *, stdout: int, stderr: int, pass_fds: tuple[int, ...] = ()) -> None: ...
