@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from kit.events import event_file, field, record, scalar, varint
-from llmos.features.repos.cards import event_files
 from llmos.features.repos.cards.event_files import (
     MAX_POINTS,
     MAX_TAGS,
@@ -19,6 +18,7 @@ from llmos.features.repos.cards.event_files import (
     is_event_file,
     read_scalars,
 )
+from llmos.features.repos.cards.tfrecords import masked_crc
 
 
 def read(data: bytes, **limits: int) -> EventScalars:
@@ -115,6 +115,8 @@ def test_memory_and_work_are_bounded() -> None:
     many = event_file({f"tag-{number}": [(0, 1.0)] for number in range(3 * MAX_TAGS)})
     assert len(read(many).curves) == MAX_TAGS
     assert read(event_file({"t" * 5000: [(0, 1.0)]})).curves == ()
+    dense = record(b"\x08\x01" * 8000) * 200
+    assert read(scalar("loss", 1, 1.0) + dense).is_cut, "two bytes a field: slow to read"
     asked: list[int] = []
 
     def sparse(offset: int, length: int) -> bytes:
@@ -123,7 +125,7 @@ def test_memory_and_work_are_bounded() -> None:
         return (scalar("loss", 1, 1.0) + huge)[offset : offset + length]
 
     huge = (2**40).to_bytes(8, "little")
-    huge += event_files._masked_crc(huge).to_bytes(4, "little")
+    huge += masked_crc(huge).to_bytes(4, "little")
     assert points(read_scalars(sparse, 2**41))["loss"] == [(1, 1.0)]
     assert max(asked) <= 256 * 1024
 
