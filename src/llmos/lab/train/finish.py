@@ -46,7 +46,8 @@ def finish(
     write_card(run.output, _card(run, result, machine, energy), reporter.history)
     reporter.end_curves()
     push = run.recipe.push
-    reporter.say(f"The model lies in {run.output}. How to use it stands in its README.md.")
+    if not is_laid_out():
+        reporter.say(f"The model lies in {run.output}. How to use it stands in its README.md.")
     if push.repo and not is_laid_out():
         from llmos.client.hub import Hub
 
