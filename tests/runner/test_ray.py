@@ -16,6 +16,7 @@ from huggingface_hub import HfApi
 
 from kit.runners import Jobs, register, runner, wait_until
 from kit.server import LiveServer, free_port
+from llmos.lab.cluster_work import sweep
 from llmos.lab.samples import sample
 from llmos.runner.executors import CannotRun
 from llmos.runner.executors.ray import NoCluster, check_recipe, find_cluster
@@ -44,6 +45,16 @@ def test_what_the_hub_has_laid_may_be_read() -> None:
         "model": {"base": "ada/base"},
     }
     check_recipe(recipe, {"model:ada/base"})
+
+
+def test_what_killed_workers_left_is_removed(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for name, pid in (("llmos-ray-old", gone.pid), ("llmos-ray-new", os.getpid())):
+        (tmp_path / name / "worker-0").mkdir(parents=True)
+        (tmp_path / name / "worker-0" / "pid").write_text(str(pid))
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["llmos-ray-new"]
 
 
 def test_without_ray_it_is_said() -> None:
@@ -113,8 +124,8 @@ def test_two_workers_of_a_cluster_train_one_model(server: LiveServer, cluster: s
         "objective": "clm",
         "data": {"sources": [{"dataset": "ada/ray-lines"}], "held_out": 0.1},
         "model": {"preset": "nano", "family": "llama"},
-        "training": {"max_steps": 20, "sequence_length": 64, "batch_tokens": 512, "threads": 1},
-        "checkpoints": {"every_steps": 8},
+        "training": {"max_steps": 40, "sequence_length": 64, "batch_tokens": 512, "threads": 1},
+        "checkpoints": {"every_steps": 16},
         "evaluation": {"samples": 0, "max_examples": 8},
         "push": {"repo": "ada/by-ray"},
     }
@@ -135,7 +146,7 @@ def test_two_workers_of_a_cluster_train_one_model(server: LiveServer, cluster: s
     metrics = json.loads(
         Path(api.hf_hub_download("ada/by-ray", "metrics.json", cache_dir=tmp_path)).read_text()
     )
-    assert metrics["steps"] == 20
+    assert metrics["steps"] == 40
     assert metrics["metrics"]["loss"] < metrics["metrics"]["unigram_loss"]
     kept = api.list_repo_files("ada/by-ray", revision=f"checkpoints-{job}")
     assert "checkpoint/random-1.safetensors" in kept, "two processes took part"

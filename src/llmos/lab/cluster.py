@@ -81,7 +81,8 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
     gpus, workers = _plan(options.workers, one=parse_recipe(text).objective in TUNED_BY_TRL)
     laid: dict[str, str] = json.loads(os.environ.get("LLMOS_INPUTS") or "{}")
     queue = Queue(maxsize=16, actor_options={"num_cpus": 0})
-    with tempfile.TemporaryDirectory(prefix="llmos-ray-") as storage:
+    # Beside what the run makes: whoever removes that removes this.
+    with tempfile.TemporaryDirectory(prefix=".ray-", dir=options.output.absolute().parent) as storage:
         work = {
             "recipe": text,
             "inputs": {name: lay_out(Path(path)) for name, path in laid.items()},

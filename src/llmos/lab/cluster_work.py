@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import IO, Any
 from llmos.core.errors import LlmosError
 from llmos.lab.events import Reporter
 
+_PID = "pid"
 _PIECE_BYTES = 8 * 1024 * 1024
 
 # Path in the folder -> its pieces in Ray's object store.
@@ -55,6 +57,15 @@ def _inside(folder: Path, name: str) -> Path:
     return target
 
 
+def sweep(folder: Path) -> None:
+    """Remove what workers left that were killed: folders of which no process is there any more."""
+    for run in folder.glob("llmos-ray-*"):
+        with contextlib.suppress(OSError, ValueError):
+            pids = [int(path.read_text()) for path in run.glob(f"worker-*/{_PID}")]
+            if pids and not any(Path(f"/proc/{pid}").exists() for pid in pids):
+                shutil.rmtree(run, ignore_errors=True)
+
+
 def train_here(work: dict[str, Any]) -> None:
     """One worker: lay the inputs, train as one of several, send what the first one makes."""
     import ray.train
@@ -63,7 +74,9 @@ def train_here(work: dict[str, Any]) -> None:
     os.environ.update({k: v for k, v in work["environment"].items() if k not in os.environ})
     shared = Path(tempfile.gettempdir()) / f"llmos-ray-{work['run']}"
     own = shared / f"worker-{place.get_world_rank()}"
+    sweep(shared.parent)
     own.mkdir(parents=True, mode=0o700)
+    (own / _PID).write_text(str(os.getpid()))
     # A worker's program lives on: what this run says to it must not reach the next one.
     before = dict(os.environ)
     try:
