@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
 from llmos.features.accounts.actor import Actor
@@ -88,8 +89,13 @@ def to_record(row: Sequence[Any], facts: Sequence[str] = ()) -> RepoRecord:
 
 
 def load_record(db: Session, repo_id: int, facts: Sequence[str] = ()) -> RepoRecord:
-    row = db.execute(select_records(facts).where(Repo.id == repo_id)).one()
+    row = db.execute(_one_record(tuple(facts)), {"wanted": repo_id}).one()
     return to_record(row, facts)
+
+
+@lru_cache(maxsize=64)
+def _one_record(facts: tuple[str, ...]) -> Select[Any]:
+    return select_records(facts).where(Repo.id == bindparam("wanted"))
 
 
 def list_records(db: Session, ids: Sequence[int], facts: Sequence[str] = ()) -> list[RepoRecord]:

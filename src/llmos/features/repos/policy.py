@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import Forbidden, GatedRepo, LlmosError, RepoNotFound, Unauthenticated
@@ -14,6 +14,17 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace, Role
 from llmos.features.repos.models import AccessRequest, Repo, RepoAlias
 from llmos.infra.i18n import lazy
+
+# Asked at nearly every request: put together once.
+_BY_NAME = (
+    select(Repo)
+    .join(Repo.namespace)
+    .where(
+        Repo.type == bindparam("type"),
+        Namespace.name_key == bindparam("namespace"),
+        Repo.name_key == bindparam("name"),
+    )
+)
 
 
 class RepoMoved(LlmosError):
@@ -33,16 +44,8 @@ def repo_not_found(actor: Actor, repo_type: RepoType, repo_name: str) -> LlmosEr
 
 def get_repo(db: Session, repo_type: RepoType, namespace: str, name: str) -> Repo | None:
     """The row by its current name, in any case; says nothing about access."""
-    statement = (
-        select(Repo)
-        .join(Repo.namespace)
-        .where(
-            Repo.type == repo_type.value,
-            Namespace.name_key == name_key(namespace),
-            Repo.name_key == name_key(name),
-        )
-    )
-    return db.scalars(statement).unique().one_or_none()
+    wanted = {"type": repo_type.value, "namespace": name_key(namespace), "name": name_key(name)}
+    return db.scalars(_BY_NAME, wanted).unique().one_or_none()
 
 
 def _get_moved(db: Session, repo_type: RepoType, namespace: str, name: str) -> Repo | None:
