@@ -2,7 +2,8 @@
 
 Small presets have small vocabularies: at 200 dimensions every thousand tokens of vocabulary cost as
 many operations as a seventh of a layer, and a model of a million parameters cannot learn rare tokens
-from a few megabytes anyway. Heads are 64 wide throughout, which CPU and GPU kernels both like.
+from a few megabytes anyway. Their steps are small, too: minutes hold few of them. Heads are 64 wide
+throughout, which CPU and GPU kernels both like.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Shape:
 
 
 PRESETS: dict[Preset, Shape] = {
-    "nano": Shape(128, 2, 1024, 256, 4096, 4e-3),
-    "tiny": Shape(192, 2, 1024, 256, 4096, 3e-3),
+    "nano": Shape(128, 2, 1024, 256, 2048, 4e-3),
+    "tiny": Shape(192, 2, 1024, 256, 2048, 3e-3),
     "small": Shape(256, 8, 4096, 256, 8192, 2e-3),
     "base": Shape(768, 12, 32_768, 1024, 262_144, 6e-4),
     "medium": Shape(1024, 24, 32_768, 2048, 524_288, 3e-4),
