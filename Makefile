@@ -33,7 +33,7 @@ test: setup-dev  ## lint, types, import contracts, and all tests but the slow on
 PG_TESTS ?= tests/features tests/app tests/infra/db tests/infra/search tests/s3 tests/xet_contract \
     tests/faults tests/cli
 test-postgres: setup-dev  ## the rest of the suite on PostgreSQL (make test runs the contracts there)
-	@scripts/with-postgres.sh .venv/bin/pytest -q -n 2 --dist loadfile -m "not slow and not clients" \
+	@scripts/with-postgres.sh .venv/bin/pytest -q -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder -m "not slow and not clients" \
 	    $(PG_TESTS) $(TEST_FLAGS)
 
 lint: setup-dev
