@@ -115,9 +115,10 @@ def plain(task: dict[str, Any], watch: Stopwatch) -> Run:
     objective = make_objective(run.recipe, run.corpus, run.tokenizer, [], cache=run.cache)
     assert isinstance(objective, NextToken)
     rows = training.batch_tokens // training.sequence_length
+    asked = rows * (training.sequence_length - 1)
 
     def after(step: int, seconds: float) -> None:
-        if watch.step(rows * (training.sequence_length - 1)):  # type: ignore[operator]
+        if watch.step(asked):
             raise Done
 
     settings = Settings(steps=10_000, rows_per_step=rows, learning_rate=optimiser.learning_rate)

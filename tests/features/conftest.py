@@ -72,3 +72,11 @@ def ada(people: dict[str, User], open_browser: Callable[[], Browser]) -> Browser
     found = open_browser()
     assert found.sign_in("ada").status_code == 303
     return found
+
+
+@pytest.fixture
+def grace(people: dict[str, User], open_browser: Callable[[], Browser]) -> Browser:
+    """Grace, signed in."""
+    found = open_browser()
+    assert found.sign_in("grace").status_code == 303
+    return found

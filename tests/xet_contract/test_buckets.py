@@ -124,7 +124,8 @@ def test_private_bucket_is_closed_to_others(client: ClientFactory, bucket: str, 
         assert get(server, f"/api/buckets/{bucket}{path}", "grace")[0] == 404
     assert get(server, f"/buckets/{bucket}/resolve/secret.bin", "grace")[0] == 404
     assert get(server, f"/buckets/{bucket}", "grace")[0] == 404
-    assert call(grace, "list_buckets", "ada") == []
+    assert bucket not in str(call(grace, "list_buckets", "ada"))
+    assert bucket in str(call(client(), "list_buckets", "ada"))
     assert call(client(), "update_bucket_settings", bucket, private=False) == "None"
     assert "secret.bin" in str(call(grace, "list_bucket_tree", bucket))
     refused = hf(grace, "cp", grace.write("x", b"x"), f"hf://buckets/{bucket}/x", check=False)

@@ -22,7 +22,7 @@ def new(*, path: Path) -> None:
     """Ask a few questions and write a recipe to PATH."""
     from llmos.lab.recipes.load import dump_recipe
     from llmos.lab.recipes.schema import FAMILY_OF, Objective, Preset
-    from llmos.lab.recipes.write import OBJECTIVES, from_options
+    from llmos.lab.recipes.write import OBJECTIVES, Options, from_options
 
     for name, what in OBJECTIVES.items():
         click.echo(f"  {name:<10} {what}")
@@ -39,7 +39,9 @@ def new(*, path: Path) -> None:
         options["preset"] = click.prompt("Size", type=click.Choice(get_args(Preset)), default="tiny")
     options["max_minutes"] = click.prompt("Minutes it may take", type=float, default=5.0)
     push = click.prompt("Repository to push to (empty: none)", default="", show_default=False)
-    written = from_options(objective=objective, data=tuple(data.split()), push=push or None, **options)
+    written = from_options(
+        objective=objective, data=tuple(data.split()), options=Options(push=push or None, **options)
+    )
     if path.exists():
         click.confirm(f"{path} is there already. Write over it", abort=True)
     path.write_text(dump_recipe(written), encoding="utf-8")

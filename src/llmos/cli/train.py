@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -54,7 +53,7 @@ def command(
     """
     from llmos.cli.lab_process import run_lab
     from llmos.lab.recipes.load import dump_recipe, load_recipe
-    from llmos.lab.recipes.write import from_options, with_options
+    from llmos.lab.recipes.write import Options, from_options, with_options
     from llmos.lab.samples import RECIPES
 
     if (recipe is None) == (objective is None):
@@ -68,22 +67,13 @@ def command(
                 f"There is no file {recipe}; a recipe that comes along: {', '.join(RECIPES)}."
             )
         recipe = RECIPES[str(recipe)]
-    options: dict[str, Any] = {
-        "data": data,
-        "base": base,
-        "family": family,
-        "preset": preset,
-        "max_minutes": max_minutes,
-        "max_steps": max_steps,
-        "lora": lora,
-        "push": push,
-    }
+    options = Options(base, family, preset, max_minutes, max_steps, lora, push)
     written = None
     if recipe is None:
-        written = from_options(objective=objective or "", root=Path.cwd(), **options)
-    elif any(options.values()) or recipe in RECIPES.values():
+        written = from_options(objective=objective or "", data=data, options=options, root=Path.cwd())
+    elif data or any(vars(options).values()) or recipe in RECIPES.values():
         written = with_options(
-            load_recipe(recipe), folder=recipe.resolve().parent, root=Path.cwd(), **options
+            load_recipe(recipe), folder=recipe.resolve().parent, root=Path.cwd(), data=data, options=options
         )
     if written is not None:
         output.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmos.core.errors import LlmosError
+from llmos.lab.inputs import is_laid_out
 from llmos.lab.train.device import ENVIRONMENT
+from llmos.lab.train.errors import exit_code
 
 if TYPE_CHECKING:
     from llmos.lab.recipes.schema import Recipe
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.as_json:
             print(json.dumps({"error": error.message, "code": error.code, **error.data}, ensure_ascii=False))
         print(error.message, file=sys.stderr)
-        return 1 if error.code in ("LossNotANumber", "OutOfMemory", "TrainingStopped") else 2
+        return exit_code(error.code)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
@@ -125,7 +127,7 @@ def _search(options: argparse.Namespace) -> int:
 
 def _check_push(recipe: Recipe) -> None:
     """A runner publishes for its jobs, and has asked before."""
-    if recipe.push.repo and "LLMOS_INPUTS" not in os.environ:
+    if recipe.push.repo and not is_laid_out():
         from llmos.client.hub import Hub
         from llmos.lab.outputs.push import PATIENCE_S, check_push
 

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from llmos.lab.events import Reporter
+from llmos.lab.inputs import laid_inputs
 from llmos.lab.train.device import ENVIRONMENT
+from llmos.lab.train.errors import exit_code
 
 LOST = 75
 _POLL_S = 0.5
@@ -79,13 +81,12 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
 
     text = options.recipe.read_text(encoding="utf-8")
     gpus, workers = _plan(options.workers, one=parse_recipe(text).objective in TUNED_BY_TRL)
-    laid: dict[str, str] = json.loads(os.environ.get("LLMOS_INPUTS") or "{}")
     queue = Queue(maxsize=16, actor_options={"num_cpus": 0})
     # Beside what the run makes: whoever removes that removes this.
     with tempfile.TemporaryDirectory(prefix=".ray-", dir=options.output.absolute().parent) as storage:
         work = {
             "recipe": text,
-            "inputs": {name: lay_out(Path(path)) for name, path in laid.items()},
+            "inputs": {name: lay_out(Path(path)) for name, path in laid_inputs().items()},
             "resume": lay_out(options.resume) if options.resume else None,
             "queue": queue,
             "run": uuid.uuid4().hex,
@@ -102,7 +103,7 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
     if post.refusal:
         print(post.refusal["message"], file=sys.stderr)
         reporter.say(str(post.refusal["message"]))
-        return 1 if post.refusal["code"] in ("LossNotANumber", "OutOfMemory", "TrainingStopped") else 2
+        return exit_code(post.refusal["code"])
     if fit.failure is not None or not post.is_done:
         print(f"The workers were lost: {fit.failure or 'they sent no result'}", file=sys.stderr)
         return LOST

@@ -20,7 +20,7 @@ from llmos.client.runner_api import RunnerApi
 from llmos.runner.checkpoints import CheckpointPublisher
 from llmos.runner.energy import EnergyMeter
 from llmos.runner.events import EventReader
-from llmos.runner.executors import CannotRun, Executor, Running, Share
+from llmos.runner.executors import RESUME_PATH, CannotRun, Executor, Running, Share
 from llmos.runner.lines import LineSplitter
 from llmos.runner.machine import read_gpus
 from llmos.runner.reporter import Reporter, system_line
@@ -129,7 +129,7 @@ class Attempt:
         found: list[tuple[dict[str, Any], Path]] = []
         wanted = list(spec.get("inputs", ()))
         if point := spec.get("resume_from"):
-            resume = {**point, "path": "/opt/resume", "sub_path": point.get("path", ""), "read_only": True}
+            resume = {**point, "path": RESUME_PATH, "sub_path": point.get("path", ""), "read_only": True}
             wanted.append(resume)
         if wanted:
             self.reporter.add([{"kind": "phase", "phase": "fetch inputs"}])

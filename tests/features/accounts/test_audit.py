@@ -44,13 +44,6 @@ def trail(rt: Runtime, people: dict[str, User]) -> Trail:
 
 
 @pytest.fixture
-def grace(people: dict[str, User], open_browser: Open) -> Browser:
-    browser = open_browser()
-    browser.sign_in("grace")
-    return browser
-
-
-@pytest.fixture
 def call(rt: Runtime, ada: Browser) -> Callable[..., Any]:
     """Ask the API in the name of ada, or of grace."""
     values = {}

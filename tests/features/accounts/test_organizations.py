@@ -19,13 +19,6 @@ MEMBERS = "/orgs/lab/members"
 
 
 @pytest.fixture
-def grace(people: dict[str, User], open_browser: Open) -> Browser:
-    browser = open_browser()
-    browser.sign_in("grace")
-    return browser
-
-
-@pytest.fixture
 def lab(ada: Browser) -> None:
     """An organisation of ada."""
     made = ada.post("/organizations/new", name="lab", fullname="The Lab", default_visibility="private")

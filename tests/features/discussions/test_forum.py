@@ -35,13 +35,6 @@ def people(rt: Runtime, password_hash: str) -> dict[str, User]:
 
 
 @pytest.fixture
-def grace(people: dict[str, User], open_browser: Callable[[], Browser]) -> Browser:
-    found = open_browser()
-    assert found.sign_in("grace").status_code == 303
-    return found
-
-
-@pytest.fixture
 def admin(people: dict[str, User], open_browser: Callable[[], Browser]) -> Browser:
     found = open_browser()
     assert found.sign_in("root-admin").status_code == 303

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,13 +32,6 @@ RECIPE: dict[str, Any] = {
 @pytest.fixture
 def hub(rt: Runtime, app_client: TestClient, people: dict[str, User]) -> Hub:
     return Hub(rt, app_client, {})
-
-
-@pytest.fixture
-def grace(people: dict[str, User], open_browser: Callable[[], Browser]) -> Browser:
-    found = open_browser()
-    found.sign_in("grace")
-    return found
 
 
 def recipe(**changes: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,13 +20,6 @@ from llmos.infra.web.forms import Form
 @pytest.fixture
 def hub(rt: Runtime, app_client: TestClient, people: dict[str, User]) -> Hub:
     return Hub(rt, app_client, {})
-
-
-@pytest.fixture
-def grace(people: dict[str, User], open_browser: Callable[[], Browser]) -> Browser:
-    found = open_browser()
-    found.sign_in("grace")
-    return found
 
 
 def _start(browser: Browser, **fields: object) -> str:

@@ -178,7 +178,6 @@ def delete_repo(db: Session, actor: Actor, repo: Repo) -> DeletedRepo:
         snapshot=take_snapshot(db, repo),
     )
     db.add(tombstone)
-    release_claims(db, repo)
     audit.record(db, actor, "repo.delete", repo.key)
     emit(db, "RepoDeleted", event_payload(actor, repo))
     forget_search(db, repo)

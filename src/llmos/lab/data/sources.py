@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ import yaml
 
 from llmos.lab.data.errors import DataError
 from llmos.lab.data.readers import SUFFIXES, check_readable
+from llmos.lab.inputs import laid_inputs
 from llmos.lab.recipes.schema import Source
 from llmos.lab.samples import FOLDER as SAMPLES
 from llmos.lab.samples import PREFIX, sample
@@ -74,7 +73,7 @@ def open_source(source: Source, *, base: Path, hub: Hub | None = None) -> Opened
         paths = local_files(source.files, base)
         shipped = tuple(path.name for path in paths if path.resolve().parent == SAMPLES)
         return Opened(source, [_local(path) for path in paths], samples=shipped)
-    laid = json.loads(os.environ.get("LLMOS_INPUTS") or "{}").get(f"dataset:{source.dataset}")
+    laid = laid_inputs().get(f"dataset:{source.dataset}")
     if laid:
         return _open_laid(source, Path(laid))
     if hub is None:

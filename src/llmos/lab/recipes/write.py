@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,27 @@ OBJECTIVES = {
 }
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a recipe may be told in a few words; None: nothing is said of it."""
+
+    base: str | None = None
+    family: str | None = None
+    preset: str | None = None
+    max_minutes: float | None = None
+    max_steps: int | None = None
+    lora: bool = False
+    push: str | None = None
+
+
+UNSAID = Options()
+
+
 def from_options(
     *,
     objective: str,
     data: tuple[str, ...],
-    base: str | None = None,
-    family: str | None = None,
-    preset: str | None = None,
-    max_minutes: float | None = None,
-    max_steps: int | None = None,
-    lora: bool = False,
-    push: str | None = None,
+    options: Options,
     root: Path | None = None,
 ) -> Recipe:
     """A recipe with what was asked for and nothing else. Raises RecipeError as the loader does.
@@ -45,7 +56,7 @@ def from_options(
     relative to `root` made absolute, so that the recipe may lie elsewhere.
     """
     value: dict[str, Any] = {"objective": objective, "data": {"sources": _sources(data, root)}}
-    return _with(value, base, family, preset, max_minutes, max_steps, lora, push)
+    return _with(value, options)
 
 
 def with_options(
@@ -53,13 +64,7 @@ def with_options(
     *,
     folder: Path,
     data: tuple[str, ...] = (),
-    base: str | None = None,
-    family: str | None = None,
-    preset: str | None = None,
-    max_minutes: float | None = None,
-    max_steps: int | None = None,
-    lora: bool = False,
-    push: str | None = None,
+    options: Options = UNSAID,
     root: Path | None = None,
 ) -> Recipe:
     """`recipe`, which lies in `folder`, with these things said otherwise. Raises RecipeError.
@@ -75,29 +80,20 @@ def with_options(
             source["files"] = [_absolute(name, folder) for name in source["files"]]
     if data:
         value["data"]["sources"] = _sources(data, root)
-    if max_minutes is not None or max_steps is not None:
+    if options.max_minutes is not None or options.max_steps is not None:
         for name in ("max_minutes", "max_steps", "max_epochs"):
             value.get("training", {}).pop(name, None)
-    return _with(value, base, family, preset, max_minutes, max_steps, lora, push)
+    return _with(value, options)
 
 
-def _with(
-    value: dict[str, Any],
-    base: str | None,
-    family: str | None,
-    preset: str | None,
-    max_minutes: float | None,
-    max_steps: int | None,
-    lora: bool,
-    push: str | None,
-) -> Recipe:
+def _with(value: dict[str, Any], options: Options) -> Recipe:
     import yaml
 
     said: dict[str, dict[str, Any]] = {
-        "model": {"base": base, "family": family, "preset": preset},
-        "training": {"max_minutes": max_minutes, "max_steps": max_steps},
-        "lora": {"rank": 16} if lora and not value.get("lora") else {},
-        "push": {"repo": push},
+        "model": {"base": options.base, "family": options.family, "preset": options.preset},
+        "training": {"max_minutes": options.max_minutes, "max_steps": options.max_steps},
+        "lora": {"rank": 16} if options.lora and not value.get("lora") else {},
+        "push": {"repo": options.push},
     }
     for section, fields in said.items():
         found = {name: field for name, field in fields.items() if field is not None}

@@ -22,3 +22,8 @@ class OutOfMemory(TrainingStopped):
     """Not even one row at a time fits."""
 
     code = "OutOfMemory"
+
+
+def exit_code(code: str) -> int:
+    """Of a process refused with this code: 1 when the run stopped early, 2 when it could not begin."""
+    return 1 if code in (NotANumber.code, OutOfMemory.code, TrainingStopped.code) else 2

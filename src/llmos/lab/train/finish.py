@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmos.lab.events import Reporter
+from llmos.lab.inputs import is_laid_out
 from llmos.lab.outputs.card import CardFacts, write_card
 from llmos.lab.outputs.energy import Energy
 from llmos.lab.outputs.push import CheckpointPusher, push_result
@@ -17,7 +18,6 @@ from llmos.lab.recipes.load import dump_for_others
 from llmos.lab.recipes.schema import Push
 from llmos.lab.train.adapters import merge, name_base
 from llmos.lab.train.device import hardware
-from llmos.lab.train.places import is_laid_out
 
 if TYPE_CHECKING:
     from llmos.lab.train.run import Result, Run

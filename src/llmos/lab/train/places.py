@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from llmos.lab.data.loader import Corpus
+from llmos.lab.inputs import laid_inputs
 from llmos.lab.models.build import ModelError
 from llmos.lab.recipes.schema import DECODERS, ENCODERS, Recipe
 
@@ -18,17 +18,6 @@ def cache_folder() -> Path:
     if found:
         return Path(found)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llmos-lab"
-
-
-def laid_inputs() -> dict[str, str]:
-    """`LLMOS_INPUTS`: {"model:ada/base": "/inputs/0"}, as the runner laid them."""
-    value: dict[str, str] = json.loads(os.environ.get("LLMOS_INPUTS") or "{}")
-    return value
-
-
-def is_laid_out() -> bool:
-    """Whether a runner started this process: it fetches the inputs and publishes the outputs itself."""
-    return "LLMOS_INPUTS" in os.environ
 
 
 def find_base(recipe: Recipe) -> dict[str, Any] | None:

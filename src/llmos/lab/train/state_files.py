@@ -26,16 +26,13 @@ def save_tree(path: Path, value: Any) -> None:
 
     Raises TypeError for anything else, OSError or SafetensorError when it cannot be written.
     """
-    tensors: dict[str, Tensor] = {}
-    tree = json.dumps(_pack(value, tensors))
-    save_file(tensors, str(path), {_TREE: tree})
+    tensors, metadata = _parts(value)
+    save_file(tensors, str(path), metadata)
 
 
 def tree_bytes(value: Any) -> bytes:
     """The file of `save_tree` as bytes."""
-    tensors: dict[str, Tensor] = {}
-    tree = json.dumps(_pack(value, tensors))
-    return save(tensors, {_TREE: tree})
+    return save(*_parts(value))
 
 
 def load_tree(path: Path) -> Any:
@@ -45,6 +42,12 @@ def load_tree(path: Path) -> Any:
         if tree is None:
             raise ValueError(f"{path.name} holds no state of a run")
         return _unpack(json.loads(tree), file)
+
+
+def _parts(value: Any) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a tree, and the metadata that hold the rest."""
+    tensors: dict[str, Tensor] = {}
+    return tensors, {_TREE: json.dumps(_pack(value, tensors))}
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

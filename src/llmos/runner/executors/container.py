@@ -16,7 +16,7 @@ from typing import Any
 
 from llmos.runner import usage
 from llmos.runner.bubblewrap import job_uid
-from llmos.runner.executors import CannotRun, Inputs, Share
+from llmos.runner.executors import CannotRun, Inputs, Share, limits_of, look_at_time_and_disk
 from llmos.runner.limits import Limits, Mount, Outcome, human_bytes
 from llmos.runner.machine import Machine
 from llmos.runner.programs import needs_container
@@ -126,7 +126,7 @@ class ContainerExecutor:
             command=command,
             env_file=_write_env(folder / "env", _environment(spec)),
             box=box,
-            limits=_limits(spec, share),
+            limits=limits_of(spec, share),
             uid=uid,
             mounts=tuple(_mount(path, item) for item, path in inputs),
             gpus=share.gpus[: int(spec.get("resources", {}).get("gpus", 0))],
@@ -136,16 +136,6 @@ class ContainerExecutor:
             open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         )
         return Container(plan)
-
-
-def _limits(spec: dict[str, Any], share: Share) -> Limits:
-    asked = spec.get("resources", {})
-    return Limits(
-        memory_bytes=max(share.memory_bytes, int(asked.get("memory_bytes", 0))),
-        wall_s=float(spec["timeout_s"]),
-        disk_bytes=share.disk_bytes,
-        cores=share.cores,
-    )
 
 
 def _mount(path: Path, item: dict[str, Any]) -> Mount:
@@ -210,12 +200,7 @@ class Container:
         """Check time and disk; memory and processes are the kernel's to bound."""
         if self.process is None or self.process.poll() is not None:
             return
-        limits = self.plan.limits
-        if time.monotonic() - self.started_at > limits.wall_s:
-            self.kill("timeout", f"the job reached its time limit of {limits.wall_s:.0f} s")
-        self._disk = usage.measure_disk(self.box, stop_at_bytes=limits.disk_bytes, stop_at_files=limits.files)
-        if self._disk.size_bytes > limits.disk_bytes:
-            self.kill("disk", f"the job wrote more than its {human_bytes(limits.disk_bytes)} of disk")
+        self._disk = look_at_time_and_disk(self, self.plan.limits)
 
     def ask_to_stop(self) -> None:
         _call([self.plan.engine, "kill", "--signal", "TERM", self.plan.name])

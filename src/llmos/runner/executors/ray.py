@@ -15,13 +15,12 @@ from typing import Any
 
 import llmos
 from llmos.runner import usage
-from llmos.runner.executors import CannotRun, Inputs, Share
-from llmos.runner.limits import Outcome, human_bytes
+from llmos.runner.executors import RESUME_PATH, CannotRun, Inputs, Share, limits_of, look_at_time_and_disk
+from llmos.runner.limits import Limits, Outcome
 from llmos.runner.machine import Machine, python_environment_prefixes
 
 LOST = 75  # `llmos.lab.cluster`: workers or cluster are gone
 _ABOUT_LIMIT_S = 120.0
-_MAX_FILES = 500_000
 
 
 class NoCluster(Exception):
@@ -86,11 +85,11 @@ class RayExecutor:
             "--address", self.cluster.address, "--workers", str(self.cluster.workers),
             "--output", "output", "--events", str(events_fd),
         ]  # fmt: skip
-        laid = {f"{i['type']}:{i['repo']}": str(path) for i, path in inputs if i["path"] != "/opt/resume"}
-        resume = [path for item, path in inputs if item["path"] == "/opt/resume"]
+        laid = {f"{i['type']}:{i['repo']}": str(path) for i, path in inputs if i["path"] != RESUME_PATH}
+        resume = [path for item, path in inputs if item["path"] == RESUME_PATH]
         command += ["--resume", str(resume[0])] if resume else []
         env = _environment(python) | {"LLMOS_INPUTS": json.dumps(laid), "HOME": str(job)}
-        return RayRunning(command, env, job.parent, float(spec["timeout_s"]), share.disk_bytes)
+        return RayRunning(command, env, job.parent, limits_of(spec, share))
 
 
 def check_recipe(recipe: dict[str, Any], laid: set[str]) -> None:
@@ -131,8 +130,7 @@ class RayRunning:
     command: list[str]
     env: dict[str, str]
     box: Path
-    wall_s: float
-    disk_limit_bytes: int
+    limits: Limits
     started_at: float = 0.0
     gpu_indexes: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
@@ -160,13 +158,7 @@ class RayRunning:
         if self.process is None or self.process.poll() is not None:
             return
         self.cpu_s()
-        if time.monotonic() - self.started_at > self.wall_s:
-            self.kill("timeout", f"the job reached its time limit of {self.wall_s:.0f} s")
-        self._disk = usage.measure_disk(
-            self.box, stop_at_bytes=self.disk_limit_bytes, stop_at_files=_MAX_FILES
-        )
-        if self._disk.size_bytes > self.disk_limit_bytes:
-            self.kill("disk", f"the job wrote more than its {human_bytes(self.disk_limit_bytes)} of disk")
+        self._disk = look_at_time_and_disk(self, self.limits)
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)

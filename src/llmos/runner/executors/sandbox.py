@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from llmos.runner.cgroups import GroupMaker
-from llmos.runner.executors import CannotRun, Inputs, Share
-from llmos.runner.limits import Limits, Mount, Plan
+from llmos.runner.executors import RESUME_PATH, CannotRun, Inputs, Share, limits_of
+from llmos.runner.limits import Mount, Plan
 from llmos.runner.machine import Machine
 from llmos.runner.programs import NoProgram, Program, needs_container, plan_command, plan_recipe
 from llmos.runner.sandbox import Sandbox
@@ -49,7 +49,7 @@ class SandboxExecutor:
             command=program.command,
             env=program.env | {"LLMOS_EVENTS": str(events_fd)},
             box=box,
-            limits=self._limits(spec, share),
+            limits=limits_of(spec, share, nice=self.nice),
             mounts=(*program.mounts, *caches, *laid),
             hide=(*self.hide, self.root),
             devices=_gpu_devices(gpus),
@@ -60,22 +60,11 @@ class SandboxExecutor:
     def _program(self, spec: dict[str, Any], inputs: Inputs, events_fd: int) -> Program:
         try:
             if spec["kind"] == "recipe":
-                resume = "/opt/resume" if spec.get("resume_from") else ""
+                resume = RESUME_PATH if spec.get("resume_from") else ""
                 return plan_recipe(spec, self.machine, inputs, events_fd=events_fd, resume=resume)
             return plan_command(spec, self.machine, self.root)
         except NoProgram as error:
             raise CannotRun(str(error)) from error
-
-    def _limits(self, spec: dict[str, Any], share: Share) -> Limits:
-        """At least what was asked for, which the hub has compared with what is free; else a fair share."""
-        asked = spec.get("resources", {})
-        return Limits(
-            memory_bytes=max(share.memory_bytes, int(asked.get("memory_bytes", 0))),
-            wall_s=float(spec["timeout_s"]),
-            disk_bytes=share.disk_bytes,
-            cores=share.cores,
-            nice=self.nice,
-        )
 
 
 def _open_cache(folder: Path, root: Path, slot: int) -> None:
