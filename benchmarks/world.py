@@ -22,6 +22,8 @@ from llmos.features.moderation.models import Case, Flag
 from llmos.features.notifications.models import Notification
 from llmos.features.repos.models import DownloadDay, Repo, RepoFacts, RepoLike, RepoTag
 from llmos.features.repos.naming import doc_key
+from llmos.features.repos.places import git_path
+from llmos.infra.git.repository import init_bare
 from llmos.infra.runtime import Runtime
 from llmos.infra.search.tables import SearchDocument, SearchPost, Shelf
 from llmos.infra.search.words import index_words
@@ -70,7 +72,10 @@ def fill_world(rt: Runtime, *, posts: int = POSTS, repos: int = REPOS) -> World:
         collection = _add_collections(db, made, people, repo_ids)
         _add_news(db, made, people, repo_ids)
         _add_cases(db, made, people)
-        name = db.scalars(select(Repo).where(Repo.id == discussed)).unique().one().repo_name
+        discussion_repo = db.scalars(select(Repo).where(Repo.id == discussed)).unique().one()
+        name = discussion_repo.repo_name
+        # The others have rows alone: nothing asks for their files.
+        init_bare(git_path(rt, discussion_repo))
     with rt.database.writing() as db:
         _index(db, repo_ids)
         if db.get_bind().dialect.name == "sqlite":
