@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from llmos.infra.runtime import Runtime
 
 MAX_CARD_BYTES = 2 * 1024 * 1024
 MAX_RESULT_FILES = 500
+# Slot: features above that keep more of a head fill it; what each reads goes into `HeadFacts.more`.
+more_readers: dict[str, Callable[[Runtime, RevisionFiles, RepoType], Any]] = {}
 _CITATION = re.compile(r"```(?:bibtex|latex)?\s*\n(\s*@\w+\s*\{.*?)```", re.DOTALL)
 _PARAGRAPH = re.compile(r"^(?![#>|<`!\[\-*=]|\s*$).+", re.MULTILINE)
 
@@ -49,6 +52,7 @@ class HeadFacts:
     sdk: str | None = None
     links: list[tuple[str, str]] = field(default_factory=list)  # (relation, target key)
     main_size_bytes: int = 0
+    more: dict[str, Any] = field(default_factory=dict)  # see `more_readers`; not kept here
 
     @property
     def total_parameters(self) -> int | None:
@@ -90,6 +94,7 @@ def read_head_facts(
         main_size_bytes=sum(entry.content_size for entry in files.entries.values()),
     )
     facts.extra = clean_json(_extra(repo_type, known, card.body, results, card.data))
+    facts.more = {name: read(rt, files, repo_type) for name, read in more_readers.items()}
     return facts
 
 

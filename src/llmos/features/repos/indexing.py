@@ -6,6 +6,7 @@ Everything written here can be rebuilt from git by `reindex_repo`; nothing else 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
@@ -26,6 +27,8 @@ from llmos.infra.search.index import index_document, remove_document
 log = logging.getLogger(__name__)
 
 SEARCH_TEXT_CHARS = 20_000
+# Slot: features above that keep rows made of a head; each is called where its facts are stored.
+head_stored: list[Callable[[Session, Repo, HeadFacts], None]] = []
 
 
 def head_commit(rt: Runtime, repo: Repo) -> str | None:
@@ -70,6 +73,8 @@ def store_facts(db: Session, repo: Repo, facts: HeadFacts) -> None:
     db.flush()
     repo.used_storage_bytes = used_storage_bytes(db, repo, facts.siblings)
     refresh_search(db, repo, facts.card_text, facts.card)
+    for store in head_stored:
+        store(db, repo, facts)
 
 
 def _store_row(db: Session, repo: Repo, facts: HeadFacts) -> None:
