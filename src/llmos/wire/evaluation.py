@@ -42,22 +42,12 @@ class Part(BaseModel):
 # What it gave
 
 
-class Aggregation(Part):
-    """How a metric follows from the `scores` of the samples.
-
-    With `a` and `b` the sums of the scores named `numerator` and `denominator` (left out: the metric's own
-    name) over the samples that have them: `mean` is scale * a / n, `ratio` scale * a / b, `exp_ratio`
-    exp(scale * a / b). `corpus` follows from all samples together, by the library its signature names.
-    """
-
-    kind: Literal["mean", "ratio", "exp_ratio", "corpus"] = "mean"
-    numerator: Name | None = None
-    denominator: Name | None = None
-    scale: Number = 1.0
-
-
 class MetricValue(Part):
-    """A score: `low` and `high` bound it (95 %), `n` samples count, `signature` says how it is made."""
+    """A score: `low` and `high` bound it (95 %), `n` samples count, `signature` says how it is made.
+
+    It follows from the `scores` of the samples by the formula that the signature names as `agg:`; see
+    `llmos.records.aggregates`.
+    """
 
     name: Name
     value: Number
@@ -66,7 +56,6 @@ class MetricValue(Part):
     n: Count
     signature: Text = ""
     higher_is_better: bool = True
-    aggregation: Aggregation = Aggregation()
 
 
 class Sample(Part):
