@@ -243,7 +243,7 @@ class Envelope(Part):
 
     payload_type: Literal["application/vnd.in-toto+json"] = Field(PAYLOAD_TYPE, alias="payloadType")
     payload: str
-    signatures: Annotated[list[Signature], Field(min_length=1, max_length=100)]
+    signatures: Annotated[list[Signature], Field(min_length=1, max_length=10)]
 
 
 class TreeHead(Part):
