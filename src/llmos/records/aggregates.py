@@ -136,7 +136,7 @@ def _chrf(sums: Sums, count: float) -> float:
 
 
 def _ter(sums: Sums, count: float) -> float:
-    """Edits over words of the reference; everything is wrong where the reference is empty and the text not."""
+    """Edits over words of the reference; 100 where the reference is empty and the text is not."""
     edits, length = sums["edits"], sums["reference_length"]
     if length:
         return 100 * edits / length
@@ -147,9 +147,9 @@ FORMULAS: dict[str, Formula] = {
     "mean": _mean,
     "percent": _percent,
     "ratio": _ratio,
-    "exp-ratio": _exp_ratio,
+    "exp_ratio": _exp_ratio,
     "f1": _f1,
-    "macro-f1": _macro_f1,
+    "macro_f1": _macro_f1,
     "mcc": _mcc,
     "ece": _ece,
     "bleu": _bleu,

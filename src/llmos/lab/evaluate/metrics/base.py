@@ -1,0 +1,163 @@
+"""What a metric is: numbers of each sample that add up, and a formula over their sums.
+
+Because every metric is a formula over sums, its interval is one bootstrap (samples drawn anew), its
+per-sample numbers fit a column of the log, and whoever has these can work it out again without the
+library that made them (`llmos.records.aggregates`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmos.core.errors import Unprocessable
+from llmos.lab.evaluate.outcomes import Outcome
+from llmos.lab.metrics.intervals import FEWEST, LEVEL, MOST_GROUPS, ROUNDS
+from llmos.records.aggregates import FORMULAS, Scores
+
+if TYPE_CHECKING:
+    from llmos.wire.evaluation import MetricValue
+
+VERSION = 1
+# A part of a signature that only the samples tell: how many references each of them has.
+FROM_SCORES = "?"
+# Fields of an outcome of which none means zero.
+_COUNTS = ("tokens",)
+_FIELD_WORDS = {"wanted_texts": "a reference that is not empty"}
+
+Settings = tuple[tuple[str, str], ...]
+
+
+class MetricError(Unprocessable):
+    """A metric cannot be worked out from what a task gives; the message names the sample and the field."""
+
+    code = "BadMetric"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`per_sample` gives the numbers of one sample under the metric's own keys: `accuracy`, or
+    `bleu.correct_1`. `formula` names what is made of their sums (`llmos.records.aggregates`).
+
+    `together` takes the place of `per_sample` where a sample's number depends on the others.
+    """
+
+    name: str
+    formula: str
+    per_sample: Callable[[Outcome], Scores]
+    higher_is_better: bool = True
+    settings: Settings | Callable[[], Settings] = ()
+    needs: tuple[str, ...] = ()
+    together: Callable[[Sequence[Outcome]], list[Scores]] | None = None
+
+    def signature(self, scores: Sequence[Mapping[str, float]] = ()) -> str:
+        """All that two figures must share to be compared, in one line: `accuracy|agg:mean|…|v:1`.
+
+        `scores` tell what only the samples know.
+        """
+        settings = self.settings() if callable(self.settings) else self.settings
+        counts = {int(row[f"{self.name}.references"]) for row in scores if f"{self.name}.references" in row}
+        known = {FROM_SCORES: str(counts.pop()) if len(counts) == 1 else "var"}
+        own = [f"{key}:{known.get(value, value)}" for key, value in settings]
+        return "|".join([self.name, f"agg:{self.formula}", *own, f"ci:boot{ROUNDS}", f"v:{VERSION}"])
+
+    def scores(self, outcomes: Sequence[Outcome]) -> list[Scores]:
+        """The numbers of each sample, as the log keeps them.
+
+        Raises MetricError for a field that the task does not give and for a number that is none.
+        """
+        for outcome in outcomes:
+            self._check(outcome)
+        made = self.together(outcomes) if self.together else [self.per_sample(x) for x in outcomes]
+        for outcome, scores in zip(outcomes, made, strict=True):
+            for key, value in scores.items():
+                if not math.isfinite(value):
+                    raise MetricError(
+                        f"{key} of sample {outcome.id or '?'} is {value}; the model gave no number."
+                    )
+        return made
+
+    def aggregate(self, outcomes: Sequence[Outcome], *, seed: int = 0) -> MetricValue:
+        """The figure over all samples with its 95 % interval; raises MetricError as `scores` does."""
+        return self.aggregate_scores(self.scores(outcomes), seed=seed)
+
+    def aggregate_scores(self, scores: Sequence[Mapping[str, float]], *, seed: int = 0) -> MetricValue:
+        """The same from what `scores` gave (keys of other metrics are passed over).
+
+        Without an interval when there are fewer than 8 samples: the spread of fewer says nothing.
+        """
+        from llmos.wire.evaluation import MetricValue
+
+        if not scores:
+            raise MetricError(f"{self.name}: nothing was measured, the benchmark gave no sample.")
+        value, low, high = interval(self.name, self.formula, scores, seed=seed)
+        return MetricValue(
+            name=self.name,
+            value=value,
+            low=low,
+            high=high,
+            n=len(scores),
+            signature=self.signature(scores),
+            higher_is_better=self.higher_is_better,
+        )
+
+    def _check(self, outcome: Outcome) -> None:
+        for field in self.needs:
+            value: Any = getattr(outcome, field)
+            if _is_missing(field, value):
+                raise MetricError(
+                    f"{self.name} needs {_FIELD_WORDS.get(field, field)}, "
+                    f"which sample {outcome.id or '?'} does not have. "
+                    f"Name another metric under `metrics`, or give the task the field."
+                )
+        if any(map(math.isnan, outcome.logprobs)):
+            raise MetricError(f"A log-probability of sample {outcome.id or '?'} is NaN; the model is broken.")
+
+
+def _is_missing(field: str, value: Any) -> bool:
+    if isinstance(value, str | list | tuple):
+        return not any(str(part).strip() for part in value) if field == "wanted_texts" else len(value) == 0
+    return value is None or (field in _COUNTS and not value)
+
+
+def interval(
+    name: str, formula: str, scores: Sequence[Mapping[str, float]], *, seed: int = 0
+) -> tuple[float, float | None, float | None]:
+    """Value and ends of the 95 % interval of a formula over per-sample numbers."""
+    import numpy as np
+
+    prefix = f"{name}."
+    keys = sorted({key for row in scores for key in row if key == name or key.startswith(prefix)})
+    table = np.array([[row.get(key, 0.0) for key in keys] for row in scores], dtype=float)
+    short = [key.removeprefix(prefix) if key != name else "" for key in keys]
+    make = FORMULAS[formula]
+
+    def figure(sums: Any, n: float) -> float:
+        return make(dict(zip(short, sums.tolist(), strict=True)), n)
+
+    if "denominator" in short and not table[:, short.index("denominator")].any():
+        raise MetricError(f"{name}: nothing was measured; all samples are empty.")
+    value = figure(table.sum(axis=0), len(table))
+    if len(table) < FEWEST:
+        return value, None, None
+    groups = min(len(table), MOST_GROUPS)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    group = rng.permutation(len(table)) % groups
+    sizes = np.bincount(group, minlength=groups)
+    grouped = np.zeros((groups, table.shape[1]))
+    np.add.at(grouped, group, table)
+    weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=ROUNDS).astype(float)
+    drawn = [figure(*pair) for pair in zip(weights @ grouped, (weights @ sizes).tolist(), strict=True)]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    if formula == "mean" and low == high and set(table[:, 0]) <= {0.0, 1.0}:
+        return value, *_wilson(value, len(table))
+    return value, float(low), float(high)
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    """Where all samples agree a bootstrap has no width; ten right out of ten still prove no certainty."""
+    z2 = 1.959963984540054**2
+    middle, width = share + z2 / (2 * n), math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
+    return (middle - width) / (1 + z2 / n), (middle + width) / (1 + z2 / n)
