@@ -38,8 +38,8 @@ ALL: dict[str, Benchmark] = {
     "learn-text": training.learning,
     "learn-others": training.learning_others,
     "learn-tuning": training.tuning,
-    "memory": whole.idle_memory,
-    "cold-start": whole.cold_start,
+    "idle": whole.idle,
+    "make-up": whole.make_up,
 }
 
 
