@@ -6,7 +6,7 @@ export LLMOS_EXTRAS ?= all
 # In the house's own test runs every warning is an error and nothing waits for a terminal.
 TEST_FLAGS ?=
 
-.PHONY: help setup setup-lab setup-ray setup-dev up test test-postgres test-slow lint types imports unit browser pg clients bench fmt docs clean
+.PHONY: help setup setup-lab setup-ray setup-lm-eval setup-dev up test test-postgres test-slow lint types imports unit browser pg clients bench fmt docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ setup-lab:  ## install the training side (torch, transformers) in an environment
 
 setup-ray:  ## install Ray (300 MB) beside the training side, for runners that give trainings to a cluster
 	@scripts/setup.sh ray
+
+setup-lm-eval:  ## install lm-eval beside the training side: its catalogue of tasks, and what we compare with
+	@scripts/setup.sh lm-eval
 
 setup-dev: setup  ## install what the tests need (Chromium, git-lfs, PostgreSQL)
 	@scripts/setup.sh dev
@@ -45,7 +48,7 @@ types: setup-dev
 imports: setup-dev
 	@.venv/bin/lint-imports
 
-test-slow: setup-dev setup-ray  ## stress, crash and soak tests
+test-slow: setup-dev setup-ray setup-lm-eval  ## stress, crash and soak tests
 	@.venv/bin/pytest -q -m slow tests
 
 clients: setup-dev  ## contract tests with other versions of the Hub client
@@ -62,4 +65,4 @@ docs: setup  ## regenerate docs/reference from the code
 	@$(PY) -m llmos.cli.reference docs/reference
 
 clean:  ## remove environments and caches; keeps $LLMOS_HOME
-	@rm -rf .venv .venv-lab .venv-ray .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .venv .venv-lab .venv-ray .venv-lm-eval .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs one side of LLMOS: hub (the server), lab (training), ray (clusters), dev (tests) or bench.
+# Installs one side of LLMOS: hub (the server), lab (training), ray (clusters), lm-eval (its catalogue of
+# tasks), dev (tests) or bench.
 # A second run finds the stamp of the lock file and ends at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -93,22 +94,26 @@ setup_lab() {
     stamp lab requirements/lab.lock
 }
 
-# An environment that holds Ray alone and sees the training side's (or, for tests, the developer's) packages.
-# The lock file: `uv pip compile --generate-hashes -c requirements/lab.lock requirements/ray.in`, less what
-# lab.lock has.
-setup_ray() {
-    local base=.venv-lab
+# beside NAME: an environment .venv-NAME that holds requirements/NAME.lock alone and sees the training side's
+# (or, for tests, the developer's) packages. The lock file:
+# `uv pip compile --generate-hashes -c requirements/lab.lock requirements/NAME.in`, less what lab.lock has.
+beside() {
+    local base=.venv-lab own=.venv-$1
     [ -f "$stamps/lab" ] && [ -x .venv-lab/bin/python ] || base=.venv
-    fresh ray requirements/ray.lock && [ -x .venv-ray/bin/python ] && return
+    fresh "$1" "requirements/$1.lock" && [ -x "$own/bin/python" ] && return
     make_venv
     if ! "$base/bin/python" -c 'import torch' 2>/dev/null; then base=.venv-lab; setup_lab; fi
-    say "Installing Ray"
-    "$base/bin/python" -m venv --clear --without-pip .venv-ray
-    install_lock requirements/ray.lock .venv-ray/bin/python
+    say "Installing $1"
+    "$base/bin/python" -m venv --clear --without-pip "$own"
+    install_lock "requirements/$1.lock" "$own/bin/python"
     printf '%s\n' "$(cd "$base" && echo "$PWD"/lib/python3*/site-packages)" "$PWD/src" \
-        > "$(echo .venv-ray/lib/python3*/site-packages)/llmos.pth"
-    stamp ray requirements/ray.lock
+        > "$(echo "$own"/lib/python3*/site-packages)/llmos.pth"
+    stamp "$1" "requirements/$1.lock"
 }
+
+setup_ray() { beside ray; }
+
+setup_lm_eval() { beside lm-eval; }
 
 setup_dev() {
     missing=()
@@ -130,4 +135,4 @@ setup_bench() {
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 }
 
-"setup_$side"
+"setup_${side//-/_}"
