@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ class HashedFile:
 
 def hash_file(path: Path) -> HashedFile:
     """Size and digest of a regular file, read in pieces. Raises RecordError for anything else."""
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         found = hashlib.file_digest(file, "sha256")
         return HashedFile(path, file.tell(), found.hexdigest())
 
@@ -79,12 +81,15 @@ def record_id(statement: Mapping[str, Any]) -> str:
     return digest({**statement, "predicate": predicate})[:32]
 
 
-def _open_regular(path: Path) -> Any:
-    """A file opened for reading; pipes, devices and folders are refused without waiting for them."""
+def open_regular(path: Path, *, follow_links: bool = True) -> BufferedReader:
+    """A file opened for reading. Raises RecordError for anything else; a pipe is not waited for."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        number = os.open(path, flags)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            reason = "it is a link"
         raise RecordError(f"{path} cannot be read: {reason}.", file=path.name) from error
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)

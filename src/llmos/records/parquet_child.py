@@ -1,0 +1,90 @@
+"""`python -m llmos.records.parquet_child [samples] < FILE`: the rows of a Parquet file as JSON lines.
+
+A process of its own, with limits on memory and time: a Parquet file of some kilobytes may ask for
+gigabytes, and the reader is native code. The last line is `.`, or `!` and what is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from llmos.records.canonical import canonical, plain
+from llmos.records.errors import RecordError
+
+MEMORY_BYTES = 4 * 1024**3
+CPU_S = 600
+BATCH_ROWS = 256
+METADATA_BYTES = 64_000_000
+_TYPES = {
+    "id": "string", "row_sha256": "string", "prompt_sha256": "string", "prompt": "string",
+    "choices": "list of string", "target": "string", "output": "string", "logprobs": "list of double",
+    "chosen": "int32", "scores": "string", "fewshot_ids": "list of string", "truncated": "bool",
+    "tokens": "int32", "leaf_sha256": "string",
+}  # fmt: skip
+
+
+def main() -> None:
+    _limit()
+    try:
+        for row in _rows(is_samples="samples" in sys.argv[1:]):
+            sys.stdout.buffer.write(canonical(plain(row)) + b"\n")
+        end = "."
+    except (RecordError, OSError, ValueError, ArithmeticError, MemoryError, RecursionError) as error:
+        # Arrow's own errors are among these.
+        message = (
+            "it needs more memory than a reader gives it" if isinstance(error, MemoryError) else str(error)
+        )
+        end = "!" + " ".join(message.split())[:500]
+    sys.stdout.buffer.write(end.encode("utf-8", "replace") + b"\n")
+
+
+def _limit() -> None:
+    limits = ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_CORE, 0))
+    for kind, most in limits:
+        # Some systems know not all of them.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(kind, (most, most))
+
+
+def _rows(*, is_samples: bool) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    with pq.ParquetFile(
+        open(0, "rb", closefd=False),
+        pre_buffer=False,
+        thrift_string_size_limit=METADATA_BYTES,
+        thrift_container_size_limit=1_000_000,
+    ) as file:
+        if is_samples:
+            _check_columns(file.schema_arrow)
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+            if is_samples and any(column.null_count for column in batch.columns):
+                raise RecordError("a value is missing")
+            yield from batch.to_pylist()
+
+
+def _check_columns(schema: Any) -> None:
+    found = {field.name: _type_name(field.type) for field in schema}
+    if len(schema) != len(found) or found != _TYPES:
+        wrong = sorted(set(found.items()) ^ set(_TYPES.items()))
+        names = ", ".join(dict.fromkeys(name for name, _ in wrong)) or "one is there twice"
+        raise RecordError(f"its columns are not those of samples ({names})")
+
+
+def _type_name(kind: Any) -> str:
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"list of {_type_name(kind.value_type)}"
+    return str(kind).removeprefix("large_")
+
+
+if __name__ == "__main__":
+    main()
