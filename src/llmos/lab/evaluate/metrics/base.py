@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmos.core.errors import Unprocessable
 from llmos.lab.evaluate.outcomes import Outcome
-from llmos.lab.metrics.intervals import FEWEST, LEVEL, MOST_GROUPS, ROUNDS
-from llmos.records.aggregates import FORMULAS, Scores
+from llmos.records.aggregates import Scores, recompute
+from llmos.records.resample import ROUNDS, interval
 
 if TYPE_CHECKING:
     from llmos.wire.evaluation import MetricValue
@@ -92,14 +92,18 @@ class Metric:
 
         if not scores:
             raise MetricError(f"{self.name}: nothing was measured, the benchmark gave no sample.")
-        value, low, high = interval(self.name, self.formula, scores, seed=seed)
+        below = f"{self.name}.denominator"
+        if any(below in row for row in scores) and not any(row.get(below) for row in scores):
+            raise MetricError(f"{self.name}: nothing was measured; all samples are empty.")
+        signature = self.signature(scores)
+        low, high = interval(self.name, self.formula, scores, seed=seed)
         return MetricValue(
             name=self.name,
-            value=value,
+            value=recompute(self.name, signature, scores),
             low=low,
             high=high,
             n=len(scores),
-            signature=self.signature(scores),
+            signature=signature,
             higher_is_better=self.higher_is_better,
         )
 
@@ -120,44 +124,3 @@ def _is_missing(field: str, value: Any) -> bool:
     if isinstance(value, str | list | tuple):
         return not any(str(part).strip() for part in value) if field == "wanted_texts" else len(value) == 0
     return value is None or (field in _COUNTS and not value)
-
-
-def interval(
-    name: str, formula: str, scores: Sequence[Mapping[str, float]], *, seed: int = 0
-) -> tuple[float, float | None, float | None]:
-    """Value and ends of the 95 % interval of a formula over per-sample numbers."""
-    import numpy as np
-
-    prefix = f"{name}."
-    keys = sorted({key for row in scores for key in row if key == name or key.startswith(prefix)})
-    table = np.array([[row.get(key, 0.0) for key in keys] for row in scores], dtype=float)
-    short = [key.removeprefix(prefix) if key != name else "" for key in keys]
-    make = FORMULAS[formula]
-
-    def figure(sums: Any, n: float) -> float:
-        return make(dict(zip(short, sums.tolist(), strict=True)), n)
-
-    if "denominator" in short and not table[:, short.index("denominator")].any():
-        raise MetricError(f"{name}: nothing was measured; all samples are empty.")
-    value = figure(table.sum(axis=0), len(table))
-    if len(table) < FEWEST:
-        return value, None, None
-    groups = min(len(table), MOST_GROUPS)
-    rng = np.random.Generator(np.random.PCG64(seed))
-    group = rng.permutation(len(table)) % groups
-    sizes = np.bincount(group, minlength=groups)
-    grouped = np.zeros((groups, table.shape[1]))
-    np.add.at(grouped, group, table)
-    weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=ROUNDS).astype(float)
-    drawn = [figure(*pair) for pair in zip(weights @ grouped, (weights @ sizes).tolist(), strict=True)]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    if formula == "mean" and low == high and set(table[:, 0]) <= {0.0, 1.0}:
-        return value, *_wilson(value, len(table))
-    return value, float(low), float(high)
-
-
-def _wilson(share: float, n: int) -> tuple[float, float]:
-    """Where all samples agree a bootstrap has no width; ten right out of ten still prove no certainty."""
-    z2 = 1.959963984540054**2
-    middle, width = share + z2 / (2 * n), math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
-    return (middle - width) / (1 + z2 / n), (middle + width) / (1 + z2 / n)

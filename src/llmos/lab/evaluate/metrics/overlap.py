@@ -69,6 +69,7 @@ def _own_signature(scorer: Callable[[], Any]) -> Callable[[], tuple[tuple[str, s
     """Sacrebleu's signature part by part; how many references there are follows from the samples."""
 
     def settings() -> tuple[tuple[str, str], ...]:
+        scorer().num_refs = 1
         parts = [part.partition(":") for part in str(scorer().get_signature()).split("|")]
         return tuple((key, FROM_SCORES if key == "nrefs" else value) for key, _, value in parts)
 

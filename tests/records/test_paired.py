@@ -1,0 +1,75 @@
+"""Two systems on the same samples: p-values against scipy, ties, error rates under no difference."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from scipy.stats import binomtest
+
+from llmos.records.aggregates import recompute
+from llmos.records.paired import bands, compare
+
+ACCURACY = "accuracy|agg:mean|v:1"
+RATIO = "bits_per_byte|agg:ratio|v:1"
+
+
+def rows(values: list[float]) -> list[dict[str, float]]:
+    return [{"accuracy": value, "other": 3.0} for value in values]
+
+
+def test_mcnemar_is_the_exact_binomial_test() -> None:
+    one = [1.0] * 30 + [0.0] * 12 + [1.0] * 40
+    other = [0.0] * 30 + [1.0] * 12 + [1.0] * 40
+    found = compare("accuracy", ACCURACY, rows(one), rows(other))
+    assert found.method == "mcnemar"
+    assert found.n == 82
+    assert found.difference == pytest.approx(18 / 82)
+    assert found.p_value == pytest.approx(binomtest(12, 42, 0.5).pvalue, rel=1e-9)
+    assert found.low < found.difference < found.high
+    assert not found.is_tie
+    back = compare("accuracy", ACCURACY, rows(other), rows(one))
+    assert back.difference == -found.difference
+    assert back.p_value == pytest.approx(found.p_value)
+    same = compare("accuracy", ACCURACY, rows(one), rows(one))
+    assert (same.difference, same.p_value, same.is_tie) == (0.0, 1.0, True)
+
+
+def test_the_bootstrap_finds_a_difference_and_none() -> None:
+    rng = random.Random(4)
+    sizes = [rng.randint(50, 200) for _ in range(300)]
+    hard = [rng.gauss(1.5, 0.5) for _ in sizes]
+
+    def system(worse: float) -> list[dict[str, float]]:
+        each = zip(sizes, hard, strict=True)
+        bits = [(size, size * (level + worse + rng.gauss(0, 0.1))) for size, level in each]
+        return [{"bits_per_byte.numerator": b, "bits_per_byte.denominator": float(size)} for size, b in bits]
+
+    base, worse, alike = system(0.0), system(0.05), system(0.0)
+    # Unpaired intervals overlap by far: documents differ more than systems do.
+    found = compare("bits_per_byte", RATIO, worse, base)
+    assert found.method == "bootstrap"
+    assert found.p_value < 0.01
+    assert found.low > 0
+    expected = recompute("bits_per_byte", RATIO, worse) - recompute("bits_per_byte", RATIO, base)
+    assert found.difference == pytest.approx(expected)
+    assert compare("bits_per_byte", RATIO, alike, base).is_tie
+
+
+def test_systems_alike_are_told_apart_as_rarely_as_said() -> None:
+    rng = random.Random(9)
+    wrong = 0
+    for _ in range(60):
+        one, other = ([rng.random() + (rng.random() < 0.5) for _ in range(80)] for _ in range(2))
+        wrong += not compare("accuracy", ACCURACY, rows(one), rows(other)).is_tie
+    assert wrong <= 8
+
+
+def test_refusals_and_bands() -> None:
+    with pytest.raises(ValueError, match="the same samples; there are 1 and 2"):
+        compare("accuracy", ACCURACY, rows([1.0]), rows([1.0, 0.0]))
+    with pytest.raises(ValueError, match="No sample has a number of f1"):
+        compare("f1", ACCURACY, rows([1.0]), rows([0.0]))
+    with pytest.raises(KeyError):
+        compare("accuracy", "accuracy|agg:magic", rows([1.0]), rows([0.0]))
+    assert bands([True, False, True, True, False]) == [1, 1, 3, 3, 3, 6]
