@@ -6,10 +6,10 @@ run of chunks counts once, as often as files and versions repeat it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from llmos.features.repos.models import Repo, RepoLfsClaim
@@ -54,26 +54,19 @@ class StorageSums:
 
 def repo_sums(db: Session, repo: Repo, *, without: Iterable[str] = ()) -> StorageSums | None:
     """Sums over a repository's large files, leaving some out by SHA-256; None for too many to count."""
-    return _sums(db, [repo.id], set(without))
+    return _sums(db, RepoLfsClaim.repo_id == repo.id, set(without))
 
 
 def namespace_sums(db: Session, namespace_id: int) -> StorageSums | None:
     """Sums over all repositories of a namespace; an object that two of them use is shared, too."""
-    ids = db.scalars(select(Repo.id).where(Repo.namespace_id == namespace_id)).all()
-    return _sums(db, ids, set())
+    ids = select(Repo.id).where(Repo.namespace_id == namespace_id)
+    return _sums(db, RepoLfsClaim.repo_id.in_(ids), set())
 
 
-def _sums(db: Session, repo_ids: Sequence[int], without: set[str]) -> StorageSums | None:
-    rows: list[tuple[str, int, str | None]] = []
-    for start in range(0, len(repo_ids), _BATCH):
-        statement = select(RepoLfsClaim.oid, RepoLfsClaim.size_bytes, RepoLfsClaim.xet_hash).where(
-            RepoLfsClaim.repo_id.in_(repo_ids[start : start + _BATCH])
-        )
-        rows.extend(
-            (oid, size, name)
-            for oid, size, name in db.execute(statement.limit(MAX_COUNTED + 1))
-            if oid not in without
-        )
+def _sums(db: Session, claims: ColumnElement[bool], without: set[str]) -> StorageSums | None:
+    statement = select(RepoLfsClaim.oid, RepoLfsClaim.size_bytes, RepoLfsClaim.xet_hash).where(claims)
+    found = db.execute(statement.limit(MAX_COUNTED + 1 + len(without)))
+    rows = [(oid, size, name) for oid, size, name in found if oid not in without]
     if len(rows) > MAX_COUNTED:
         return None
     terms = _terms(db, {name for _, _, name in rows if name})
