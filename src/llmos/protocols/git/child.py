@@ -37,6 +37,44 @@ class _Running:
     count = 0
 
 
+class Output:
+    """What git says, read straight from its pipe: asyncio's own reader copies every byte twice more."""
+
+    def __init__(self) -> None:
+        self._fd, self.child_fd = os.pipe()
+        os.set_blocking(self._fd, False)
+        # A larger pipe saves wake-ups; a refusal (limits for unprivileged users) costs only speed.
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def close_child_end(self) -> None:
+        if self.child_fd >= 0:
+            os.close(self.child_fd)
+            self.child_fd = -1
+
+    def close(self) -> None:
+        self.close_child_end()
+        os.close(self._fd)
+
+    async def read(self) -> bytes:
+        """What has come so far, at least one byte; nothing at the end."""
+        while True:
+            try:
+                return os.read(self._fd, _PIECE_BYTES)
+            except BlockingIOError:
+                await self._until_readable()
+
+    async def _until_readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        is_readable = asyncio.Event()
+        loop.add_reader(self._fd, is_readable.set)
+        try:
+            await is_readable.wait()
+        finally:
+            loop.remove_reader(self._fd)
+
+
 class GitChild:
     """A running git process; made by `git_child`.
 
@@ -44,8 +82,9 @@ class GitChild:
     longer stops the process.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, *, ends_on_eof: bool) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, output: Output, *, ends_on_eof: bool) -> None:
         self.process = process
+        self._output = output
         self.is_committed = False
         self.is_stopping = False
         self.stderr = b""
@@ -81,10 +120,8 @@ class GitChild:
 
     async def relay(self, send: Send, media_type: str, prefix: bytes = b"") -> bool:
         """Pass git's output to the client until its end; False if there was none at all."""
-        stdout = self.process.stdout
-        assert stdout is not None
         has_started = False
-        while piece := await stdout.read(_PIECE_BYTES):
+        while piece := await self._output.read():
             if not has_started:
                 has_started = True
                 await start_response(send, media_type)
@@ -159,6 +196,7 @@ async def git_child(
     if _Running.count >= MAX_PROCESSES:
         raise Unavailable("The server is busy with other clones and pushes: try again in a moment.")
     _Running.count += 1
+    output = Output()
     try:
         env = git_environment() | (environment or {})
         if protocol:
@@ -167,33 +205,23 @@ async def git_child(
             "git",
             *arguments,
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=output.child_fd,
             stderr=asyncio.subprocess.PIPE,
             env=env,
             start_new_session=True,
             pass_fds=pass_fds,
             limit=_PIECE_BYTES,
         )
-        child = GitChild(process, ends_on_eof=ends_on_eof)
-        _widen_pipe(process)
+        output.close_child_end()
+        child = GitChild(process, output, ends_on_eof=ends_on_eof)
         async with background(child.drain_stderr()):
             try:
                 yield child
             finally:
                 await child.end()
     finally:
+        output.close()
         _Running.count -= 1
-
-
-def _widen_pipe(process: asyncio.subprocess.Process) -> None:
-    """A larger pipe saves wake-ups; a refusal (limits for unprivileged users) costs only speed."""
-    transport: Any = getattr(process, "_transport", None)
-    pipe = transport.get_pipe_transport(1) if transport else None
-    file = pipe.get_extra_info("pipe") if pipe else None
-    if file is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
-        # ValueError: the pipe of a process that has ended already is closed.
-        with contextlib.suppress(OSError, ValueError):
-            fcntl.fcntl(file.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 @asynccontextmanager
