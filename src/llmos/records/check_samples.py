@@ -108,9 +108,13 @@ def _read(path: Path) -> SampleFacts:
 
 
 def _compare(facts: SampleFacts, predicate: Predicate, report: Report) -> None:
+    other_prompts = set(facts.other_prompts)
+    changed = [number for number in facts.changed if number not in other_prompts]
     if len(facts.ids) != predicate.samples.count:
-        report.found("answer", f"{len(facts.ids)} samples are there, {predicate.samples.count} were signed.")
-    changed = [number for number in facts.changed if number not in set(facts.other_prompts)]
+        # Every digest over all samples differs then, and tells nothing.
+        text = f"{len(facts.ids)} samples are there, {predicate.samples.count} were signed."
+        report.found("answer", text, _named(facts, facts.changed))
+        return
     culprits: list[tuple[Culprit, str]] = []
     if digests.rows_digest(facts.rows) != predicate.benchmark.rows_sha256:
         culprits.append(("data row", "the rows that were asked are not those that were signed"))
