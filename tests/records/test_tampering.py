@@ -117,6 +117,7 @@ def sign_again(record: MadeRecord) -> None:
 Tamper = Callable[[MadeRecord], object]
 SAMPLE_3 = "test:3"
 WEIGHTS = "model.safetensors"
+EARLIER = "2020-01-01T00:00:00Z"
 TAMPERS: dict[str, tuple[str, str, Tamper]] = {
     # name: (culprit, a word of where, what the forger does)
     "weights: a byte": (
@@ -181,7 +182,7 @@ TAMPERS: dict[str, tuple[str, str, Tamper]] = {
     ),
     "log position: size": ("log position", "log.json", lambda r: other_proof(r, set_value("tree_size", 6))),
     "log position: head": (
-        "log position", "log.json", lambda r: other_proof(r, set_value("tree_head", "at", "2020-01-01T00:00Z"))
+        "log position", "log.json", lambda r: other_proof(r, set_value("tree_head", "at", EARLIER))
     ),
     "log position: another log": (
         "log position", "log.json", lambda r: log_bundle(r.bundle, create_private_key())

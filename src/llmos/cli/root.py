@@ -22,6 +22,7 @@ COMMANDS = {
     "restore": "Bring a backup back.",
     "train": "Train a model by a recipe, or by one line.",
     "recipe": "Training recipes: new, check, schema.",
+    "eval": "Evaluations: run, verify, rerun.",
     "key": "The key this instance signs with: show.",
     "convert": "Turn LFS uploads into deduplicated chunks.",
     "gc": "Remove large objects that nothing refers to.",
