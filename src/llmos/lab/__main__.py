@@ -1,7 +1,7 @@
-"""`python -m llmos.lab run recipe.yaml`: one training run in a process of its own.
+"""`python -m llmos.lab run recipe.yaml`: one training or evaluation in a process of its own.
 
-Exit codes: 0 trained, 1 the run stopped early with what it had learnt saved, 2 the recipe, its data or
-its base cannot be used. Messages go to the terminal, events to `--events`.
+Exit codes: 0 done, 1 the run stopped early with what it had learnt or asked saved, 2 the recipe, its data
+or its model cannot be used. Messages go to the terminal, events to `--events`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        return _search(options) if options.command == "search" else _run(options)
+        return _COMMANDS[options.command](options)
     except LlmosError as error:
         if options.as_json:
             print(json.dumps({"error": error.message, "code": error.code, **error.data}, ensure_ascii=False))
@@ -61,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and do not train")
     run.add_argument("--json", dest="as_json", action="store_true", help="end with the metrics as JSON")
     run.add_argument("--defaults", action="store_true", help="print every default with its reason")
+    ask = commands.add_parser("evaluate", help="measure a model by a recipe with `evaluation:`")
+    ask.add_argument("recipe", type=Path)
+    ask.add_argument(
+        "--output", type=Path, default=Path("evaluation"), help="folder of the bundle (evaluation)"
+    )
+    ask.add_argument("--events", help="file, or number of an open descriptor, for job events")
+    ask.add_argument("--json", dest="as_json", action="store_true", help="end with the metrics as JSON")
     find = commands.add_parser("search", help="try variants of a recipe")
     find.add_argument("recipe", type=Path)
     find.add_argument("--output", type=Path, default=Path("search"), help="folder of best.yaml (search)")
@@ -72,7 +79,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _evaluate(options: argparse.Namespace) -> int:
+    from llmos.lab.evaluate.recipe import read_recipe
+    from llmos.lab.events import Reporter
+
+    recipe = read_recipe(options.recipe)
+    with Reporter(events=options.events, quiet=options.as_json) as reporter:
+        from llmos.lab.evaluate.run import evaluate
+
+        result = evaluate(recipe, options.output, reporter, root=options.recipe.resolve().parent)
+        if options.as_json:
+            print(json.dumps(result.to_json(), ensure_ascii=False))
+    return 0
+
+
 def _run(options: argparse.Namespace) -> int:
+    from llmos.lab.evaluate.recipe import is_evaluation
+
+    if is_evaluation(options.recipe):
+        return _evaluate(options)
     from llmos.lab.events import Reporter
     from llmos.lab.recipes.load import load_recipe
     from llmos.lab.recipes.resolve import describe, resolve
@@ -133,6 +158,8 @@ def _check_push(recipe: Recipe) -> None:
 
         check_push(Hub(retry_for_s=PATIENCE_S), recipe.push.repo, private=recipe.push.private)
 
+
+_COMMANDS = {"run": _run, "search": _search, "evaluate": _evaluate}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -87,6 +87,10 @@ class Reporter:
             part = "held-out part: " if all(name.startswith("eval/") for name in values) else ""
             self._print(f"step {step}: {part}{shown}")
 
+    def figure(self, name: str, value: float) -> None:
+        """One figure that is no point of a curve; people are told of it otherwise."""
+        self._emit(MetricPoint(step=0, name=name, value=value))
+
     def checkpoint(self, folder: Path, step: int) -> None:
         """A checkpoint lies whole in `folder`: the runner publishes it."""
         if self.on_checkpoint is not None:

@@ -26,4 +26,5 @@ class OutOfMemory(TrainingStopped):
 
 def exit_code(code: str) -> int:
     """Of a process refused with this code: 1 when the run stopped early, 2 when it could not begin."""
-    return 1 if code in (NotANumber.code, OutOfMemory.code, TrainingStopped.code) else 2
+    stopped = (NotANumber.code, OutOfMemory.code, TrainingStopped.code, "EndpointFailed")
+    return 1 if code in stopped else 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from llmos.core.errors import LlmosError, Unprocessable
 
@@ -81,7 +81,10 @@ class Rolling:
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """`temperature` 0 takes the likeliest token. The answer ends before the first of `stop`."""
+    """`temperature` 0 takes the likeliest token. The answer ends before the first of `stop`.
+
+    `messages` is the same prompt as a chat, for addresses that take one.
+    """
 
     prompt: str | Sequence[int]
     stop: Sequence[str] = ()
@@ -91,6 +94,7 @@ class GenerateRequest:
     top_p: float = 1.0
     top_k: int = 0
     id: str = ""
+    messages: Sequence[dict[str, str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ class Engine(Protocol):
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generated]: ...
 
-    def chat(self, messages: Sequence[dict[str, Any]], *, complete: bool = True) -> str: ...
+    def chat(self, messages: Sequence[dict[str, str]]) -> str:
+        """The messages as text, up to where the answer begins or goes on."""
+        ...
 
     def close(self) -> None: ...

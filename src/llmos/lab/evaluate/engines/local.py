@@ -105,15 +105,19 @@ class LocalEngine:
     def close(self) -> None:
         self._prefix = self._double = None
 
-    def chat(self, messages: Sequence[dict[str, Any]], *, complete: bool = True) -> str:
+    def chat(self, messages: Sequence[dict[str, str]]) -> str:
         """The messages as the model's chat template writes them, up to where its answer begins."""
         if not self.tokenizer.chat_template:
             raise EngineError(
                 "The model has no chat template. Set chat_template: false to ask it as plain text, or put "
                 "a chat_template.jinja beside its tokenizer."
             )
+        is_begun = bool(messages) and messages[-1]["role"] == "assistant"
         text: str = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=complete
+            list(messages),
+            tokenize=False,
+            add_generation_prompt=not is_begun,
+            continue_final_message=is_begun,
         )
         return text
 

@@ -132,8 +132,8 @@ def _check(fields: dict[str, Any], where: str) -> None:
     for path, value in _walk(fields):
         if isinstance(value, _Function):
             raise TaskError(
-                f"{where}: {path}: !function {value} would run a program of the task, which is refused. Write "
-                "it as a template, or run the task with lm-eval itself: --lm-eval-task.",
+                f"{where}: {path}: !function {value} would run a program of the task, which is refused. "
+                "Write it as a template, or run the task with lm-eval itself: --lm-eval-task.",
                 code="TaskRunsCode",
             )
     for name, reason in _REFUSED.items():
