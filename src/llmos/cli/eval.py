@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from llmos.cli.eval_run import run
 from llmos.cli.eval_verify import rerun, verify
 
 
@@ -12,5 +13,6 @@ def command() -> None:
     """Evaluate models, and check records of evaluations."""
 
 
+command.add_command(run)
 command.add_command(verify)
 command.add_command(rerun)

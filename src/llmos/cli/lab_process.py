@@ -37,13 +37,29 @@ def lab_python() -> str:
 
 def run_lab(arguments: list[str]) -> int:
     """Run `python -m llmos.lab` with this terminal; its exit code."""
+    return _wait(_start(arguments))
+
+
+def lab_output(arguments: list[str]) -> tuple[int, str]:
+    """Run `python -m llmos.lab`; its exit code, and what it wrote to its standard output."""
+    process = _start(arguments, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as stream:
+        text = stream.read().decode("utf-8", "replace")
+    return _wait(process), text
+
+
+def _start(arguments: list[str], stdout: int | None = None) -> subprocess.Popen[bytes]:
     environment = {**ENVIRONMENT, **os.environ}
     source = str(Path(llmos.__path__[0]).parent)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
     if Path(source).name == "site-packages":
         # Installed side by side with the hub's libraries, which must not hide the lab's own.
         environment.pop("PYTHONPATH")
-    process = subprocess.Popen([lab_python(), "-m", "llmos.lab", *arguments], env=environment)
+    return subprocess.Popen([lab_python(), "-m", "llmos.lab", *arguments], env=environment, stdout=stdout)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
     while True:
         try:
             return process.wait()

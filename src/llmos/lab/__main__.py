@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     ask.add_argument("--events", help="file, or number of an open descriptor, for job events")
     ask.add_argument("--json", dest="as_json", action="store_true", help="end with the metrics as JSON")
+    ask.add_argument("--quiet", action="store_true", help="say nothing but what went wrong")
     find = commands.add_parser("search", help="try variants of a recipe")
     find.add_argument("recipe", type=Path)
     find.add_argument("--output", type=Path, default=Path("search"), help="folder of best.yaml (search)")
@@ -84,7 +85,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from llmos.lab.events import Reporter
 
     recipe = read_recipe(options.recipe)
-    with Reporter(events=options.events, quiet=options.as_json) as reporter:
+    # `run` has no --quiet: who runs jobs reads the log.
+    quiet = options.as_json or getattr(options, "quiet", False)
+    with Reporter(events=options.events, quiet=quiet) as reporter:
         from llmos.lab.evaluate.run import evaluate
 
         result = evaluate(recipe, options.output, reporter, root=options.recipe.resolve().parent)
