@@ -168,7 +168,7 @@ def page_list(bench: Bench, world: World, pull: int) -> list[tuple[str, str, str
         ("moderation log", "/moderation/log", admin),
         ("people, for admins", "/-/admin/users", admin),
         ("audit trail", "/-/admin/audit", admin),
-        ("storage", "/settings/storage", ada),
+        ("storage", "/ada/-/storage", ada),
         ("tokens", "/settings/tokens", ada),
         ("guide", "/docs/discovery", ""),
     ]
