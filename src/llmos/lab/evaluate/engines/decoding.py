@@ -77,13 +77,9 @@ class Decoder:
 
     def _row(self, number: int, request: GenerateRequest) -> _Row:
         ids = self._prompt_ids(request)
-        room = self.max_length - request.max_new_tokens
+        # At least half of what the model reads is for the prompt.
+        room = self.max_length - min(request.max_new_tokens, self.max_length // 2)
         name = request.id or str(number)
-        if room < 1:
-            raise TooLong(
-                f"max_new_tokens is {request.max_new_tokens}, and the model reads {self.max_length} tokens "
-                "at once, the prompt included. Set a smaller one."
-            )
         if len(ids) > room and not self.truncate:
             raise TooLong(
                 f"The prompt of sample {name} has {len(ids)} tokens; with {request.max_new_tokens} new "
@@ -173,6 +169,8 @@ class Decoder:
 
     def _is_done(self, row: _Row) -> bool:
         if row.made[-1] in self._ends or len(row.made) >= row.request.max_new_tokens:
+            return True
+        if len(row.prompt) + len(row.made) >= self.max_length:
             return True
         if not row.request.stop:
             return False
