@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import gc
 
-
 # New objects before a look at them, such looks before one at the survivors, and those before one at all.
 # With Python's own 700, 10 and 10 a page in twenty waited 25 to 75 ms for a look at every cache.
 _THRESHOLDS = (10_000, 20, 20)
