@@ -47,6 +47,7 @@ def upload(bench: Bench) -> Iterator[Row]:
     name, ours, theirs, rates, own = size_name(SIZE), [], [], [], []
     for turn in range(2):
         path = bf16_file(bench.scratch / f"new-{turn}.bin", SIZE, seed=turn + 1)
+        os.sync()  # what was prepared must not be written while something is measured
         repo, sender = create_repo(bench, f"ada/upload-{turn}"), client(bench, f"upload-{turn}")
         theirs.append(sender.hash_seconds(path))
         with cpu_of_server(bench) as used, cpu_of_clients() as spent:
@@ -189,6 +190,7 @@ def download(bench: Bench) -> Iterator[Row]:
     path = bf16_file(bench.scratch / "down.bin", SIZE, seed=3)
     repo = create_repo(bench, "ada/down")
     client(bench, "down").upload(repo, path)
+    os.sync()
     url = f"{bench.server.url}/{repo}/resolve/main/model.bin"
     yield from _plain(bench, url, path)
     parts = _packed_parts(bench, repo)
