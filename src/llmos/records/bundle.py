@@ -265,9 +265,7 @@ def _write_samples(folder: Path, rows: list[dict[str, Any]], leaves: Sequence[by
     schema = pa.schema([pa.field(name, kinds.get(name, text), nullable=False) for name in names])
     full = [{**row, "leaf_sha256": leaf.hex()} for row, leaf in zip(rows, leaves, strict=True)]
     draft = folder / f".{SAMPLES_FILE}"
-    pq.write_table(
-        pa.Table.from_pylist(full, schema=schema), draft, compression="zstd", row_group_size=10_000
-    )
+    pq.write_table(pa.Table.from_pylist(full, schema=schema), draft, compression="zstd", row_group_size=1000)
     _settle(draft, folder / SAMPLES_FILE)
 
 

@@ -20,7 +20,7 @@ from llmos.records.report import Culprit, Report
 from llmos.records.rows import parquet_rows
 from llmos.wire.evaluation import Predicate, Sample
 
-MAX_SAMPLES = 5_000_000
+MAX_SAMPLES = 1_000_000
 _TOLERANCE = 1e-9
 
 
@@ -46,7 +46,7 @@ def check_samples(folder: Path, predicate: Predicate, report: Report) -> SampleF
     """
     path = folder / SAMPLES_FILE
     try:
-        facts = _read(path)
+        facts = _read(path, min(MAX_SAMPLES, predicate.samples.count))
         file_sha256 = digests.hash_file(path).sha256
     except RecordError as error:
         report.found("samples", error.message, [SAMPLES_FILE])
@@ -86,11 +86,11 @@ def check_metrics(facts: SampleFacts | None, predicate: Predicate, report: Repor
         report.skip("intervals of metrics", "they are drawn by chance; the signer answers for them")
 
 
-def _read(path: Path) -> SampleFacts:
+def _read(path: Path, most: int) -> SampleFacts:
     facts = SampleFacts()
     for number, row in enumerate(parquet_rows(path, is_samples=True, follow_links=False)):
-        if number == MAX_SAMPLES:
-            raise RecordError(f"{path.name} holds more than {MAX_SAMPLES:,} samples.", file=path.name)
+        if number == most:
+            raise RecordError(f"{path.name} holds more than the {most:,} samples it may.", file=path.name)
         declared = row.pop("leaf_sha256")
         sample = _as_sample(row, number)
         facts.ids.append(sample.id)

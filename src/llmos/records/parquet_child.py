@@ -10,13 +10,16 @@ import contextlib
 import resource
 import sys
 from collections.abc import Iterator
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from llmos.records.canonical import canonical, plain
 from llmos.records.errors import RecordError
 
-MEMORY_BYTES = 4 * 1024**3
-CPU_S = 600
+# Samples come from strangers; data is what the reader chose, and may be large.
+SAMPLES_BYTES = 1024**3
+DATA_BYTES = 4 * 1024**3
+CPU_S = 300
 BATCH_ROWS = 256
 METADATA_BYTES = 64_000_000
 _TYPES = {
@@ -28,9 +31,10 @@ _TYPES = {
 
 
 def main() -> None:
-    _limit()
+    is_samples = "samples" in sys.argv[1:]
+    _limit(SAMPLES_BYTES if is_samples else DATA_BYTES)
     try:
-        for row in _rows(is_samples="samples" in sys.argv[1:]):
+        for row in _rows(is_samples=is_samples):
             sys.stdout.buffer.write(canonical(plain(row)) + b"\n")
         end = "."
     except (RecordError, OSError, ValueError, ArithmeticError, MemoryError, RecursionError) as error:
@@ -42,8 +46,9 @@ def main() -> None:
     sys.stdout.buffer.write(end.encode("utf-8", "replace") + b"\n")
 
 
-def _limit() -> None:
-    limits = ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_CORE, 0))
+def _limit(memory_bytes: int) -> None:
+    # What is written to; addresses alone cost nothing, and libraries take many.
+    limits = ((resource.RLIMIT_DATA, memory_bytes), (resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_CORE, 0))
     for kind, most in limits:
         # Some systems know not all of them.
         with contextlib.suppress(OSError, ValueError):
@@ -51,6 +56,8 @@ def _limit() -> None:
 
 
 def _rows(*, is_samples: bool) -> Iterator[dict[str, Any]]:
+    # Arrow does without NumPy, whose import takes longer than all the rest here.
+    sys.modules["numpy"] = cast("ModuleType", None)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
