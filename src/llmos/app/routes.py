@@ -13,6 +13,7 @@ from llmos.features.collections.pages import add_collection_pages
 from llmos.features.discovery.pages import add_discovery_pages, add_people_pages
 from llmos.features.discussions.forum_pages import add_forum_pages
 from llmos.features.discussions.pages import add_discussion_pages
+from llmos.features.evals.pages import add_evaluation_api, add_evaluation_pages
 from llmos.features.jobs.api import add_runner_routes
 from llmos.features.jobs.pages import add_job_pages
 from llmos.features.moderation.forum_trust import fill_forum_trust
@@ -42,6 +43,7 @@ def add_routes(app: FastAPI) -> None:
     add_hub_routes(app)
     add_content_routes(app)
     add_runner_routes(app)
+    add_evaluation_api(app)
     add_last_hub_routes(app)
     add_bucket_pages(app)
     add_job_pages(app)
@@ -51,6 +53,7 @@ def add_routes(app: FastAPI) -> None:
     add_rights_pages(app)
     add_discovery_pages(app)
     add_moderation_pages(app)
+    add_evaluation_pages(app)
     add_discussion_pages()
     add_repo_pages(app)
     add_people_pages(app)

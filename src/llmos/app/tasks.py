@@ -15,6 +15,10 @@ from llmos.features.discovery.feed import forget_old_news
 from llmos.features.discussions import forum_events as _forum  # noqa: F401  # the score of topics
 from llmos.features.discussions import pulls as _pulls  # noqa: F401  # ties threads to refs that move
 from llmos.features.discussions.upload_gc import collect_uploads
+from llmos.features.evals import events as _eval_events  # noqa: F401  # boards follow pull requests
+from llmos.features.evals import storing as _evals  # noqa: F401  # boards follow what is pushed
+from llmos.features.evals.comparing import keep_scores
+from llmos.features.evals.signing import sign_finished
 from llmos.features.jobs.keeping import JobKeeper
 from llmos.features.moderation.events import remind_of_cases
 from llmos.features.moderation.standing import recount_standings
@@ -57,6 +61,8 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("line up digests", 10 * MINUTE_S, queue_digests),
         Periodic("forget old notifications", DAY_S, forget_old),
         Periodic("index what a crash left behind", 10 * MINUTE_S, mend_in_turn),
+        Periodic("sign what jobs have evaluated", 2.0, Aside(sign_finished)),
+        Periodic("keep the scores of new records", 5.0, Aside(keep_scores)),
         Periodic("remove stale temporary files", HOUR_S, clean_tmp),
         Periodic("drop expired multipart uploads", HOUR_S, drop_expired_uploads),
         Periodic("drop xorbs that were sent and never asked for", HOUR_S, drop_stale_grants),

@@ -12,6 +12,7 @@ from llmos.cli.context import json_option, open_cli_runtime, print_json, refusal
 @refusals_as_messages
 def command(as_json: bool) -> None:
     """Rebuild cards, tags, parameter counts and search from the git repositories."""
+    from llmos.features.evals import storing as _boards  # noqa: F401  # filled with the rest
     from llmos.features.repos.indexing import reindex_all
 
     with open_cli_runtime() as rt:

@@ -38,6 +38,47 @@ class Plot:
     paths: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class ScatterPoint:
+    """A thing at a place; `tone` picks its colour."""
+
+    label: str
+    x: float
+    y: float
+    tone: int = 0
+
+
+@dataclass(frozen=True)
+class ScatterPlot:
+    """`paths` are marks by tone; `left` and `right` the values of x at the edges."""
+
+    top: float
+    bottom: float
+    left: float
+    right: float
+    paths: Sequence[tuple[int, str]]
+
+
+def scatter_plot(points: Sequence[ScatterPoint]) -> ScatterPlot:
+    """Marks over a logarithmic x axis; points whose x is not above zero are left out."""
+    known = [point for point in points if point.x > 0 and math.isfinite(point.x) and math.isfinite(point.y)]
+    low, high = min((p.y for p in known), default=0.0), max((p.y for p in known), default=1.0)
+    left, right = min((p.x for p in known), default=1.0), max((p.x for p in known), default=10.0)
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    if right <= left:
+        left, right = left / 2, right * 2
+    width = math.log(right / left)
+    marks: dict[int, list[str]] = {}
+    for point in known:
+        x = round(WIDTH * math.log(point.x / left) / width, 1)
+        y = round(HEIGHT - HEIGHT * (point.y - low) / (high - low), 2)
+        marks.setdefault(point.tone, []).append(f"M{x:g} {y:g}h0")
+    return ScatterPlot(
+        high, low, left, right, [(tone, "".join(path)) for tone, path in sorted(marks.items())]
+    )
+
+
 def bar_plot(labels: Sequence[str], values: Sequence[float]) -> Plot:
     """Bars from zero up; negative values are drawn as zero."""
     top = nice_ceiling(max(values, default=0))

@@ -21,7 +21,8 @@ class Benchmark(Base):
     """A task of a data set that has an `eval.yaml`, as of the head of its default branch.
 
     `metric` is the one the board ranks by; `chance` is what guessing scores, `ceiling` the best value
-    there can be, None where there is none. `model_count` counts models everybody may see.
+    there can be, None where there is none. `model_count` counts models everybody may see; `tokens` is what
+    the longest signed evaluation of it has read.
     """
 
     __tablename__ = "eval_benchmarks"
@@ -44,6 +45,7 @@ class Benchmark(Base):
     ceiling: Mapped[float | None]
     revision: Mapped[str | None] = mapped_column(String(40))
     model_count: Mapped[int] = mapped_column(default=0)
+    tokens: Mapped[int | None]
     updated_at: Mapped[datetime] = mapped_column(default=clock.now)
 
     repo: Mapped[Repo] = relationship(lazy="joined")
@@ -124,6 +126,7 @@ class LogEntry(Base):
     leaf_hash: Mapped[Sha256Hex]
     payload_sha256: Mapped[Sha256Hex]
     keyid: Mapped[str] = mapped_column(String(64))
+    signer_name: Mapped[str] = mapped_column(String(100), default="")  # empty: this instance
     envelope: Mapped[str] = mapped_column(Text)
     repo_id: Mapped[int | None] = mapped_column(ForeignKey("repos.id", ondelete="SET NULL"), index=True)
     job_object_id: Mapped[str] = mapped_column(String(24), default="")
@@ -174,3 +177,14 @@ class RecordNote(Base):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
     actor: Mapped[User | None] = relationship(lazy="joined")
+
+
+class EvalJob(Base):
+    """A job that evaluated: `state` is waiting, signed or refused; `reason` says why it was refused."""
+
+    __tablename__ = "eval_jobs"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    state: Mapped[str] = mapped_column(String(10), default="waiting", index=True)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    record_id: Mapped[str] = mapped_column(String(32), default="")

@@ -207,7 +207,8 @@ def _issue_token(db: Session, runner: Runner, job: Job, now: datetime) -> tuple[
         verbs = {"repo.read"} if item.read_only else {"repo.read", "repo.write"}
         scopes.setdefault(f"{item.type}:{item.repo}".lower(), set()).update(verbs)
     for output in _outputs(job):
-        verbs = {"repo.read", "repo.write" if runner.is_trusted else "discussion.write"}
+        is_direct = runner.is_trusted and not output.pull_request
+        verbs = {"repo.read", "repo.write" if is_direct else "discussion.write"}
         scopes.setdefault(f"{output.type}:{output.repo}".lower(), set()).update(verbs)
     user = db.get(User, job.creator_id) if scopes else None
     if user is None:
@@ -241,7 +242,8 @@ def _spec(rt: Runtime, runner: Runner, job: Job, token: str, hub_url: str) -> Jo
         recipe=spec["recipe"],
         inputs=_inputs(job),
         outputs=[
-            output.model_copy(update={"pull_request": not runner.is_trusted}) for output in _outputs(job)
+            output.model_copy(update={"pull_request": output.pull_request or not runner.is_trusted})
+            for output in _outputs(job)
         ],
         resources=Resources(
             cores=job.cores,

@@ -60,7 +60,10 @@ def resolve_inputs(
 
 
 def missing_outputs(db: Session, actor: Actor, outputs: Sequence[OutputRequest]) -> list[OutputRequest]:
-    """The outputs that have no repository yet. Raises Forbidden for one the actor may not write to."""
+    """The outputs that have no repository yet.
+
+    Raises Forbidden for one the actor may not write to; a pull request needs no more than to read.
+    """
     missing = []
     for output in outputs:
         try:
@@ -72,6 +75,8 @@ def missing_outputs(db: Session, actor: Actor, outputs: Sequence[OutputRequest])
             continue
         if isinstance(place, Bucket):
             bucket_policy.check_write(actor, place)
+        elif output.pull_request:
+            check_content(db, actor, place)
         else:
             check_write(actor, place)
     return missing

@@ -57,6 +57,9 @@ def recipe_inputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _named(recipe: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    if recipe_part(recipe, "evaluation") is not None:
+        yield from _evaluated(recipe["evaluation"])
+        return
     for part in ("sources", "validation"):
         sources = recipe_part(recipe, "data", part)
         for source in sources if isinstance(sources, list) else ():
@@ -67,6 +70,13 @@ def _named(recipe: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     yield "model", recipe_part(tokenizer, "from"), recipe_part(tokenizer, "revision")
 
 
+def _evaluated(plan: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What an evaluation reads: `llmos.wire.evaluation_recipe`."""
+    for kind, part, field in (("model", "model", "repo"), ("dataset", "benchmark", "repo")):
+        yield kind, recipe_part(plan, part, field), recipe_part(plan, part, "revision")
+    yield "dataset", recipe_part(plan, "task", "dataset"), recipe_part(plan, "task", "revision")
+
+
 def recipe_outputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     """Where the recipe wants its model to go."""
     push = recipe_part(recipe, "push")
@@ -74,7 +84,14 @@ def recipe_outputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(repo, str) or not repo:
         return []
     branch = recipe_part(push, "branch")
-    return [{"type": "model", "repo": repo, "branch": branch if isinstance(branch, str) else "main"}]
+    return [
+        {
+            "type": "model",
+            "repo": repo,
+            "branch": branch if isinstance(branch, str) else "main",
+            "pull_request": recipe_part(push, "pull_request") is True,
+        }
+    ]
 
 
 def wants_public_output(recipe: dict[str, Any]) -> bool:

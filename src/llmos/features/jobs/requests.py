@@ -64,7 +64,7 @@ class VolumeRequest(BaseModel):
 
 
 class OutputRequest(BaseModel):
-    """A folder of the job that becomes a commit."""
+    """A folder of the job that becomes a commit, or with `pull_request` one that others may merge."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,6 +72,7 @@ class OutputRequest(BaseModel):
     type: Literal["model", "dataset", "space", "bucket"] = "model"
     branch: str = "main"
     path: str = "output"
+    pull_request: bool = False
 
 
 class JobRequest(BaseModel):
@@ -330,6 +331,7 @@ def _output(value: Any) -> OutputRequest:
         type=value.get("type", "model"),
         branch=_text(value, "branch", 200) or "main",
         path=_inner_path(_text(value, "path", 1000), "outputs") or "output",
+        pull_request=value.get("pull_request") is True,
     )
 
 

@@ -27,6 +27,9 @@ from llmos.infra.runtime import Runtime
 
 MAX_CARD_BYTES = 2 * 1024 * 1024
 MAX_RESULT_FILES = 500
+BENCHMARK_FILE = "eval.yaml"
+# What `list_datasets(benchmark=True)` of the Hub's client asks for; here it takes no more than the file.
+BENCHMARK_TAG = "benchmark:official"
 # Slot: features above that keep more of a head fill it; what each reads goes into `HeadFacts.more`.
 more_readers: dict[str, Callable[[Runtime, RevisionFiles, RepoType], Any]] = {}
 _CITATION = re.compile(r"```(?:bibtex|latex)?\s*\n(\s*@\w+\s*\{.*?)```", re.DOTALL)
@@ -93,6 +96,8 @@ def read_head_facts(
         links=_links(known, results),
         main_size_bytes=sum(entry.content_size for entry in files.entries.values()),
     )
+    if repo_type is RepoType.DATASET and BENCHMARK_FILE in files.entries:
+        facts.tags.append(BENCHMARK_TAG)
     facts.extra = clean_json(_extra(repo_type, known, card.body, results, card.data))
     facts.more = {name: read(rt, files, repo_type) for name, read in more_readers.items()}
     return facts

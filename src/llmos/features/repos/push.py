@@ -63,6 +63,10 @@ pull_opened: list[Callable[[Session, Actor, Repo, OpenedPull], None]] = []
 # returns what to record within it, if anything.
 refs_moving: list[Callable[[Runtime, Actor, Repo, Sequence[RefUpdate]], Record | None]] = []
 
+# Each reads the head of a pull request that is about to be opened, before the transaction, and returns what
+# to record of it under its number, if anything.
+pulls_opening: list[Callable[[Runtime, Repo, str], Callable[[Session, Repo, int], None] | None]] = []
+
 
 def _records(rt: Runtime, actor: Actor, repo: Repo, updates: Sequence[RefUpdate]) -> list[Record]:
     made = [listener(rt, actor, repo, updates) for listener in refs_moving]
@@ -172,6 +176,8 @@ def open_pull(
     is_draft: bool = False,
 ) -> int:
     """Allocate a thread number, create `refs/pr/<number>` at `head_oid`, and tell; the number."""
+    seen = _read_repo(rt, repo_id)
+    readings = [found for read in pulls_opening if (found := read(rt, seen, head_oid)) is not None]
     with rt.database.writing() as db:
         num = take_thread_num(db, repo_id)
         repo = lock_repo(db, repo_id)
@@ -197,6 +203,8 @@ def open_pull(
         opened = OpenedPull(num, base_ref, base_oid, head_oid, title, description, is_draft)
         for record in pull_opened:
             record(db, actor, repo, opened)
+        for reading in readings:
+            reading(db, repo, num)
         _note(db, actor, repo, [RefUpdate(ref, None, head_oid)])
         db.flush()
         update_ref(git_repo, ref, head_oid, None)
@@ -240,6 +248,7 @@ __all__ = [
     "move_refs",
     "open_pull",
     "pull_opened",
+    "pulls_opening",
     "reconcile",
     "record_push",
     "refs_moving",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ class RevisionFiles:
     def __init__(self, rt: Runtime, git_path: Path, commit: str, db: Session | None = None) -> None:
         self._rt = rt
         self._db = db
+        self._git_path = git_path
         self._object_id = git_path.stem
         self.git_repo: pygit2.Repository = open_repo(git_path)
         self.commit = commit
@@ -50,6 +52,22 @@ class RevisionFiles:
             return read_blob(self.git_repo, entry.oid)
         reader = self.reader(path)
         return reader(0, entry.lfs.size) if reader else None
+
+    def sha256(self, path: str) -> str | None:
+        """The digest of a file's content in hex; None where there is no such file.
+
+        That of a large one is its name, and only that of one whose bytes this repository has proved to have.
+        """
+        entry = self.entries.get(path)
+        if entry is None or entry.type != "file":
+            return None
+        if entry.lfs is not None:
+            return entry.lfs.oid if self._large_file(entry.lfs.oid) is not None else None
+        return hashlib.sha256(read_blob(self.git_repo, entry.oid)).hexdigest()
+
+    def at(self, rt: Runtime, commit: str) -> RevisionFiles:
+        """The files of another commit of the repository."""
+        return RevisionFiles(rt, self._git_path, commit, self._db)
 
     def reader(self, path: str) -> Reader | None:
         """A `read(offset, length)` over the content; None where its bytes are not here (yet)."""

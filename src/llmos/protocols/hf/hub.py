@@ -10,6 +10,7 @@ from llmos.protocols.hf import (
     checks,
     collections,
     discussions,
+    evaluation,
     info,
     job_streams,
     jobs,
@@ -42,6 +43,7 @@ def add_hub_routes(app: FastAPI) -> None:
         jobs,
         job_streams,
         scheduled_jobs,
+        evaluation,
         meta,
         lists,
     ):

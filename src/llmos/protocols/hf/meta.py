@@ -1,4 +1,4 @@
-"""Hub protocol: tags by type, tasks, Space search and templates, leaderboards, telemetry."""
+"""Hub protocol: tags by type, tasks, Space search and templates, telemetry."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from starlette.responses import Response
 
 from llmos.core.errors import NotFound
 from llmos.core.repo_types import RepoType
-from llmos.features.accounts.avatars import avatar_url
 from llmos.features.auth.edge import ActorDep
 from llmos.features.repos.cards.libraries import LIBRARIES
 from llmos.features.repos.cards.licenses import LICENSES
 from llmos.features.repos.cards.tasks import PIPELINE_TAGS, SIZE_CATEGORIES, TASK_CATEGORIES
 from llmos.features.repos.facts_store import RepoRecord
 from llmos.features.repos.finding import find_repos
-from llmos.features.repos.leaderboards import LeaderboardEntry, list_leaderboard
 from llmos.features.repos.models import Repo, RepoTag
 from llmos.features.repos.places import git_path
 from llmos.features.repos.policy import access_repo, check_content
@@ -30,8 +28,7 @@ from llmos.infra.git.repository import open_repo
 from llmos.infra.git.revisions import resolve
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.lazy_routes import Router
-from llmos.infra.web.urls import base_url
-from llmos.protocols.hf.answers import answer, drop_none, query_flag, query_list
+from llmos.protocols.hf.answers import answer, query_list
 
 router = Router(tags=["meta"])
 
@@ -151,39 +148,6 @@ def _space_hit(record: RepoRecord, score: float) -> dict[str, Any]:
         "semanticRelevancyScore": round(score, 4),
         "trendingScore": int(record.trending_score),
     }
-
-
-@router.get("/api/datasets/{namespace:seg}/{name:seg}/leaderboard")
-def get_leaderboard(
-    *, rt: RuntimeDep, db: ReadDb, actor: ActorDep, request: Request, namespace: str, name: str
-) -> Response:
-    dataset = access_repo(db, actor, RepoType.DATASET, namespace, name)
-    only = query_flag(request, "base_model") or False
-    task = request.query_params.get("task_id") or None
-    entries = list_leaderboard(db, actor, dataset, base_models_only=only, task_id=task)
-    base = base_url(request, rt.settings)
-    return answer([_ranked(entry, base) for entry in entries])
-
-
-def _ranked(entry: LeaderboardEntry, base: str) -> dict[str, Any]:
-    author = {
-        "name": entry.author.name,
-        "fullname": entry.author.fullname or entry.author.name,
-        "avatarUrl": base + avatar_url(entry.author),
-        "type": entry.author.kind,
-    }
-    # Clients before 1.20 need `source` even where nobody named one.
-    return {"source": entry.source} | drop_none(
-        {
-            "rank": entry.rank,
-            "modelId": entry.model_name,
-            "value": entry.value,
-            "filename": entry.filename,
-            "verified": False,
-            "author": author,
-            "notes": entry.notes,
-        }
-    )
 
 
 @router.get("/api/models/{namespace:seg}/{name:seg}/safetensors-metadata/{file:rest}")

@@ -12,9 +12,13 @@ from llmos.core import clock
 from llmos.core.errors import BadRequest
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
+from llmos.features.evals.models import SIGNED, EvalResult
+from llmos.features.evals.queries import results_by_model
 from llmos.features.repos.facts_store import RepoRecord, count_children, list_using
 
 Value = Any
+# How the names of result files end; other results have no such file.
+YAML = (".yaml", ".yml")
 
 
 @dataclass(slots=True)
@@ -23,6 +27,8 @@ class Related:
 
     children: dict[str, int] = field(default_factory=dict)
     spaces: dict[str, list[str]] = field(default_factory=dict)
+    # By the id of the model.
+    results: dict[int, list[EvalResult]] = field(default_factory=dict)
 
 
 Getter = Callable[[RepoRecord, Related], Value]
@@ -37,6 +43,43 @@ def _extra(key: str) -> Getter:
         return (record.facts.get("extra") or {}).get(key)
 
     return get
+
+
+def _eval_results(record: RepoRecord, related: Related) -> Value:
+    """Lines of result files, whether what they claim is verified, and values that wait in pull requests."""
+    listed = (record.facts.get("extra") or {}).get("evalResults", [])
+    rows = related.results.get(record.id, [])
+    verified = {
+        (row.filename, row.dataset_key, row.task_id, row.value) for row in rows if row.evidence >= SIGNED
+    }
+    found = [_marked(item, verified) for item in listed]
+    return found + [result_data(row) for row in rows if row.pull_num or not row.filename.endswith(YAML)]
+
+
+def _marked(item: dict[str, Any], verified: set[tuple[str, str, str, float]]) -> dict[str, Any]:
+    data = item.get("data")
+    if data is None:
+        return item
+    dataset = data["dataset"]
+    key = (item["filename"], dataset["id"].lower(), dataset["task_id"], float(data["value"]))
+    return {"filename": item["filename"], "verified": key in verified, "data": data}
+
+
+def result_data(row: EvalResult) -> dict[str, Any]:
+    """A result that is no line of a file of the default branch."""
+    data: dict[str, Any] = {
+        "dataset": {"id": row.dataset_key, "task_id": row.task_id},
+        "value": row.value,
+        "date": clock.to_json(row.created_at),
+    }
+    if row.dataset_revision:
+        data["dataset"]["revision"] = row.dataset_revision
+    if row.notes:
+        data["notes"] = row.notes
+    if row.source_url:
+        data["source"] = {"url": row.source_url}
+    found = {"filename": row.filename or None, "verified": row.evidence >= SIGNED, "data": data}
+    return found | ({"pullRequest": row.pull_num} if row.pull_num else {})
 
 
 def _siblings(record: RepoRecord, _related: Related) -> Value:
@@ -66,7 +109,7 @@ PROPERTIES: dict[str, tuple[tuple[str, ...], Getter]] = {
     "disabled": ((), lambda r, _: r.disabled),
     "downloads": ((), lambda r, _: r.downloads),
     "downloadsAllTime": ((), lambda r, _: r.downloads_all_time),
-    "evalResults": (("extra",), lambda r, _: (r.facts.get("extra") or {}).get("evalResults", [])),
+    "evalResults": (("extra",), _eval_results),
     "gated": ((), lambda r, _: r.gated or False),
     "gguf": (("gguf",), lambda r, _: _fact(r, "gguf")),
     "inference": ((), lambda _r, _: None),
@@ -167,6 +210,8 @@ def load_related(db: Session, actor: Actor, records: Sequence[RepoRecord], names
         related.children = count_children(db, actor, keys)
     if keys and "spaces" in names:
         related.spaces = list_using(db, actor, keys, "space", ("model", "dataset"))
+    if keys and "evalResults" in names:
+        related.results = results_by_model(db, [record.id for record in records])
     return related
 
 

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("ceiling", sa.Double(), nullable=True),
         sa.Column("revision", sa.String(length=40), nullable=True),
         sa.Column("model_count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("tokens", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["repo_id"], ["repos.id"], name=op.f("fk_eval_benchmarks_repo_id"), ondelete="CASCADE"
@@ -101,6 +102,7 @@ def upgrade() -> None:
         sa.Column("leaf_hash", sa.String(length=64), nullable=False),
         sa.Column("payload_sha256", sa.String(length=64), nullable=False),
         sa.Column("keyid", sa.String(length=64), nullable=False),
+        sa.Column("signer_name", sa.String(length=100), nullable=False),
         sa.Column("envelope", sa.Text(), nullable=False),
         sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("job_object_id", sa.String(length=24), nullable=False),
@@ -186,8 +188,26 @@ def upgrade() -> None:
             "ix_eval_results_skill", ["is_shown", "dataset_id", "task_id", "repo_id", "skill"], unique=False
         )
 
+    op.create_table(
+        "eval_jobs",
+        sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("record_id", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_eval_jobs_job_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_eval_jobs")),
+    )
+    with op.batch_alter_table("eval_jobs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_eval_jobs_state"), ["state"], unique=False)
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("eval_jobs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_eval_jobs_state"))
+
+    op.drop_table("eval_jobs")
     with op.batch_alter_table("eval_results", schema=None) as batch_op:
         batch_op.drop_index("ix_eval_results_skill")
         batch_op.drop_index(batch_op.f("ix_eval_results_same_key"))

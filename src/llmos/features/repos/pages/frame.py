@@ -31,8 +31,25 @@ from llmos.ui.views import Tab, Tag
 # Slot: how many open threads a repository has, as a part of a query; the feature that holds them fills it.
 ThreadCounter = Callable[[Repo], ScalarSelect[int]]
 _thread_counters: list[ThreadCounter] = []
+
+
+@dataclass(frozen=True)
+class RepoTab:
+    """A tab that a feature above adds; `suffix` follows the repository's address, `label` is `lazy`."""
+
+    name: str
+    label: str
+    suffix: str
+    icon: str
+
+
+# Slot: tabs of features above; None where one does not fit.
+_more_tabs: list[Callable[[Repo], RepoTab | None]] = []
 MAX_TAGS = 14
-_HIDDEN_TAGS = ("base_model:", "dataset:", "region:", "size_categories:", "task_ids:", "model-index")
+_HIDDEN_TAGS = (
+    *("base_model:", "benchmark:", "dataset:", "region:"),
+    *("size_categories:", "task_ids:", "model-index"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,10 +84,17 @@ def set_thread_counter(counter: ThreadCounter) -> None:
     _thread_counters[:] = [counter]
 
 
+def add_repo_tab(offer: Callable[[Repo], RepoTab | None]) -> None:
+    """Slot: from then on repositories show the tab that `offer` makes of them."""
+    if offer not in _more_tabs:
+        _more_tabs.append(offer)
+
+
 def repo_frame(
     db: Session, rt: Runtime, actor: Actor, repo: Repo, locale: Locale, current: str = ""
 ) -> Frame:
-    """The frame of a page; `current` is card, files, community, history, curves, settings or storage."""
+    """The frame of a page; `current` is card, files, community, history, curves, settings, storage
+    or the name of a tab of a feature above."""
     may_admin = can_admin(actor, repo)
     has_liked, open_threads = _looked_up(db, actor, repo)
     main = default_branch(open_repo(git_path(rt, repo)))
@@ -133,6 +157,11 @@ def _tabs(
     if "tensorboard" in repo.tags:
         is_here = current == "curves"
         tabs.append(Tab(_("Training curves"), f"{href}/curves/{rev}", "chart-line", is_current=is_here))
+    for offer in _more_tabs:
+        more = offer(repo)
+        if more is not None:
+            label = localize(more.label, locale)
+            tabs.append(Tab(label, href + more.suffix, more.icon, is_current=current == more.name))
     if open_threads is not None:
         is_here = current == "community"
         tabs.insert(
