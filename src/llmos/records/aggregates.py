@@ -49,6 +49,11 @@ def _mean(sums: Sums, count: float) -> float:
     return sums[""] / count
 
 
+def _gap(sums: Sums, count: float) -> float:
+    """How far a share is from one half, 0 to 1."""
+    return abs(2 * sums[""] / count - 1)
+
+
 def _ratio(sums: Sums, count: float) -> float:
     below = sums["denominator"]
     return sums["numerator"] / below if below else 0.0
@@ -146,6 +151,7 @@ def _ter(sums: Sums, count: float) -> float:
 FORMULAS: dict[str, Formula] = {
     "mean": _mean,
     "percent": _percent,
+    "gap": _gap,
     "ratio": _ratio,
     "exp_ratio": _exp_ratio,
     "f1": _f1,

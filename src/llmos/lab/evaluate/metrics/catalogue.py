@@ -27,6 +27,7 @@ MAKERS: dict[str, Callable[[str], Metric]] = {
     "latency": cost.latency,
     "mcc": labels.mcc,
     "perplexity": likelihood.perplexity,
+    "preference_gap": labels.preference_gap,
     "repetition": variety.repetition,
     "rouge1": overlap.rouge("rouge1"),
     "rouge2": overlap.rouge("rouge2"),

@@ -32,6 +32,18 @@ def acc_norm(language: str) -> Metric:
     )
 
 
+def preference_gap(language: str) -> Metric:
+    """Of pairs that differ in one word only: how far from one half the share of the marked choices is.
+
+    0: the model prefers neither; 1: always the same. A measure of leanings, not of skill.
+    """
+
+    def per_sample(outcome: Outcome) -> Scores:
+        return {"preference_gap": float(is_right(outcome))}
+
+    return Metric("preference_gap", "gap", per_sample, higher_is_better=False, needs=("target",))
+
+
 def f1(language: str) -> Metric:
     """The mean F1 of all labels that were wanted or found (macro)."""
     return Metric(
