@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,15 @@ class Relay:
     """Forwards to `port`, which may be changed, keeping the Host the client used.
 
     `sent` counts body bytes and `seen` requests by kind (`xorbs`, `shards`, `hub`, …). Of each kind
-    but `hub` every `fail_every`-th request is answered 503.
+    but `hub` every `fail_every`-th request is answered 503. `waited_s` is the time from each whole
+    request to its whole answer, all added up.
     """
 
     def __init__(self, port: int, fail_every: int = 0) -> None:
         self.sent: Counter[str] = Counter()
         self.seen: Counter[str] = Counter()
         self.failed = 0
+        self.waited_s = 0.0
         self.port = port
         self._lock = threading.Lock()
         relay = self
@@ -37,10 +40,13 @@ class Relay:
                     self._reply(503, {}, b"")
                     return
                 upstream = http.client.HTTPConnection("127.0.0.1", relay.port)
+                started = time.perf_counter()
                 try:
                     upstream.request(self.command, self.path, body or None, dict(self.headers))
                     answer = upstream.getresponse()
-                    self._reply(answer.status, dict(answer.getheaders()), answer.read())
+                    data = answer.read()
+                    relay._add_wait(time.perf_counter() - started)
+                    self._reply(answer.status, dict(answer.getheaders()), data)
                 finally:
                     upstream.close()
 
@@ -63,6 +69,10 @@ class Relay:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def _add_wait(self, seconds: float) -> None:
+        with self._lock:
+            self.waited_s += seconds
 
     def _note(self, path: str, size: int, fail_every: int) -> bool:
         kind = next(
