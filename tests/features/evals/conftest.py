@@ -71,12 +71,12 @@ class Field:
             return draft.finish()
 
     def record(
-        self, right: Sequence[bool], *, model: str = MODEL, key: PrivateKey | None = None, **options: Any
+        self, right: Sequence[bool], *, model: str = MODEL, key: PrivateKey | str = "", **options: Any
     ) -> tuple[str, dict[str, bytes]]:
-        """A record signed by this instance, or by `key`."""
+        """A record signed by this instance, by `key`, or, where that is "none", by nobody."""
         self.made += 1
         options = {"benchmark": BENCHMARK, **options}
-        signer = key if key is not None else own_key(self.rt)
+        signer = (None if key == "none" else own_key(self.rt)) if isinstance(key, str) else key
         return make_record(self.tmp / str(self.made), right, model=model, key=signer, **options)
 
     def board(self, who: str | None = None, **query: Any) -> list[BoardRow]:
