@@ -9,7 +9,20 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import content, discovery, jobs, live, pages, training, training_data, transfer, whole, xet
+from benchmarks import (
+    content,
+    discovery,
+    evaluation,
+    jobs,
+    live,
+    pages,
+    records,
+    training,
+    training_data,
+    transfer,
+    whole,
+    xet,
+)
 from benchmarks.bench import Bench, bench_server
 from benchmarks.report import Row, as_json, print_rows
 
@@ -38,6 +51,9 @@ ALL: dict[str, Benchmark] = {
     "learn-text": training.learning,
     "learn-others": training.learning_others,
     "learn-tuning": training.tuning,
+    "eval-speed": evaluation.speed,
+    "eval-exact": evaluation.exact,
+    "eval-verify": records.verify,
     "idle": whole.idle,
     "make-up": whole.make_up,
 }
