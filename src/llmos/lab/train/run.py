@@ -14,6 +14,7 @@ from typing import Any
 from llmos.lab.data.loader import Corpus, load
 from llmos.lab.events import Reporter
 from llmos.lab.models.build import build_model, count_parameters
+from llmos.lab.models.norms import use_whole_norms
 from llmos.lab.objectives.language import unigram_loss
 from llmos.lab.objectives.make import labels_of, make_objective, token_caches
 from llmos.lab.outputs.energy import EnergyMeter
@@ -236,6 +237,7 @@ def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
     if rows % team.size():
         rows = max(team.size(), rows - rows % team.size())
         reporter.say(f"{team.size()} processes share {rows} rows a step.")
+    use_whole_norms(run.model)
     trainer = LabTrainer(
         run.model,
         objective,
