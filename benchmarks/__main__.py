@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import (
+    contamination,
     content,
     discovery,
     evaluation,
@@ -53,6 +54,7 @@ ALL: dict[str, Benchmark] = {
     "learn-tuning": training.tuning,
     "eval-speed": evaluation.speed,
     "eval-exact": evaluation.exact,
+    "contamination": contamination.contamination,
     "eval-verify": records.verify,
     "idle": whole.idle,
     "make-up": whole.make_up,

@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from llmos.lab.evaluate.benchmarks.base import Sources
-from llmos.lab.evaluate.benchmarks.build import BENCHMARKS, DIGESTS, build, data_digests
+from llmos.lab.evaluate.benchmarks.build import DIGESTS, build, data_digests
+from llmos.lab.evaluate.benchmarks.catalogue import BENCHMARKS
 
 OUT = Path(__file__).parents[1] / "src/llmos/lab/samples/benchmarks"
 

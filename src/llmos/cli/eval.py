@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from llmos.cli.eval_contamination import contamination
 from llmos.cli.eval_run import run
 from llmos.cli.eval_verify import rerun, verify
 
@@ -16,3 +17,4 @@ def command() -> None:
 command.add_command(run)
 command.add_command(verify)
 command.add_command(rerun)
+command.add_command(contamination)
