@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from kit.server import LiveServer, live_server
 from llmos.app.asgi import create_app
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import Settings
+
+# Nothing but what a test makes is there.
+os.environ.setdefault("LLMOS_DEMO", "0")
 
 
 def pytest_collection_finish() -> None:

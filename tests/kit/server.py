@@ -51,7 +51,7 @@ def live_server(home: Path, *, file_limit_bytes: int = 0, **settings: str) -> It
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
     env = {key: value for key, value in os.environ.items() if not key.startswith(("LLMOS_", "HF_"))}
-    env |= {"LLMOS_HOME": str(home), "LLMOS_PORT": str(port), "LLMOS_RATE_LIMITS": "false"}
+    env |= {"LLMOS_HOME": str(home), "LLMOS_PORT": str(port), "LLMOS_RATE_LIMITS": "false", "LLMOS_DEMO": "0"}
     env |= {f"LLMOS_{key.upper()}": value for key, value in settings.items()}
     log = (home / "server.log").open("ab")
     process = subprocess.Popen(_program(file_limit_bytes), env=env, stdout=log, stderr=subprocess.STDOUT)

@@ -18,6 +18,7 @@ from llmos.features.discussions.upload_gc import collect_uploads
 from llmos.features.evals import events as _eval_events  # noqa: F401  # boards follow pull requests
 from llmos.features.evals import storing as _evals  # noqa: F401  # boards follow what is pushed
 from llmos.features.evals.comparing import keep_scores
+from llmos.features.evals.shipped import ship_benchmarks
 from llmos.features.evals.signing import sign_finished
 from llmos.features.jobs.keeping import JobKeeper
 from llmos.features.moderation.events import remind_of_cases
@@ -62,6 +63,7 @@ def periodic_tasks() -> list[Periodic]:
         Periodic("forget old notifications", DAY_S, forget_old),
         Periodic("index what a crash left behind", 10 * MINUTE_S, mend_in_turn),
         Periodic("sign what jobs have evaluated", 2.0, Aside(sign_finished)),
+        Periodic("make the benchmarks that come with it", DAY_S, Aside(ship_benchmarks)),
         Periodic("keep the scores of new records", 5.0, Aside(keep_scores)),
         Periodic("remove stale temporary files", HOUR_S, clean_tmp),
         Periodic("drop expired multipart uploads", HOUR_S, drop_expired_uploads),

@@ -130,6 +130,10 @@ class Settings(BaseSettings):
         True, description="Whether a job may ask for the network (label network=internet)."
     )
 
+    demo: bool = Field(
+        True, description="Whether the benchmarks that come with LLMOS are made after the first start."
+    )
+
     runner: Literal["auto", "on", "off"] = Field(
         "auto",
         description="Whether `llmos up` also runs jobs on this machine; auto: yes, unless the training "
