@@ -82,10 +82,18 @@ def make_samples(rows: list[dict[str, Any]], seed: int = 0) -> list[Sample]:
     return samples
 
 
-def make_record(folder: Path, *, count: int = 12, seed: int = 0, key: PrivateKey | None = None) -> MadeRecord:
+def make_record(
+    folder: Path,
+    *,
+    count: int = 12,
+    seed: int = 0,
+    key: PrivateKey | None = None,
+    weights: bytes = b"w" * 1000,
+) -> MadeRecord:
     """A signed bundle at place 2 of a log of 5."""
     rows = make_rows(count, seed)
-    model, data, bundle = make_model(folder / "model"), folder / "data", folder / "bundle"
+    model = make_model(folder / "model", weights=weights)
+    data, bundle = folder / "data", folder / "bundle"
     data.mkdir()
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     (data / "test.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
