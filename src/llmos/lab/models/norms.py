@@ -6,7 +6,6 @@ an eighth of a step of a small model on a CPU. torch has the whole as one.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -31,11 +30,15 @@ def _is_rms_norm(module: nn.Module) -> bool:
     )
 
 
-@cache
 def _whole(kind: type[nn.Module]) -> type[nn.Module]:
     if issubclass(kind, _Whole):
         return kind
-    return type(kind.__name__, (_Whole, kind), {})
+    if kind not in _kinds:
+        _kinds[kind] = type(kind.__name__, (_Whole, kind), {})
+    return _kinds[kind]
+
+
+_kinds: dict[type[nn.Module], type[nn.Module]] = {}
 
 
 class _Whole(nn.Module):
