@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from llmos.records import digests
 from llmos.records.aggregates import formula_of, recompute
 from llmos.records.bundle import refuse_shape
-from llmos.records.canonical import parse
+from llmos.records.canonical import canonical, parse
 from llmos.records.errors import RecordError
-from llmos.records.facts import SAMPLES_FILE, leaf_of, samples_root
+from llmos.records.facts import SAMPLES_FILE, samples_root
+from llmos.records.merkle import leaf_hash
 from llmos.records.report import Culprit, Report
 from llmos.records.rows import parquet_rows
 from llmos.wire.evaluation import Predicate, Sample
@@ -98,8 +99,8 @@ def _read(path: Path, most: int) -> SampleFacts:
         facts.prompts.append(sample.prompt_sha256)
         facts.fewshot.append(sample.fewshot_ids)
         facts.scores.append(_as_scores(sample, number))
-        leaf = leaf_of(row)
-        if leaf.hex() != declared:
+        # The reader has made the row plain already.
+        if leaf_hash(canonical(row)).hex() != declared:
             facts.changed.append(number)
         facts.leaves.append(_as_hash(declared, number))
         if digests.prompt_digest(sample.prompt) != sample.prompt_sha256:
