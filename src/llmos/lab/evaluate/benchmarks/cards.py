@@ -56,7 +56,7 @@ _WORDS = (
         "small": "This is the small edition: intervals are wide. `python -m "
         "llmos.lab.evaluate.benchmarks.build "
         "{name} --to FOLDER` makes the full one.",
-        "run": "Evaluate a model: `llmos eval run --model MODEL --benchmark {name}`",
+        "run": "Evaluate a model: `llmos eval run --model MODEL --benchmark {where}`",
         "again": "`python -m llmos.lab.evaluate.benchmarks.build {name}` makes it anew, to the byte.",
     },
     {
@@ -70,14 +70,15 @@ _WORDS = (
         "terms": "许可",
         "small": "这是小型版，区间较宽。`python -m llmos.lab.evaluate.benchmarks.build {name} --to "
         "FOLDER` 可构建完整版。",
-        "run": "评测模型：`llmos eval run --model MODEL --benchmark {name}`",
+        "run": "评测模型：`llmos eval run --model MODEL --benchmark {where}`",
         "again": "`python -m llmos.lab.evaluate.benchmarks.build {name}` 可逐字节重建。",
     },
 )
 
 
 def _part(benchmark: Benchmark, made: Splits, size: Size, which: int) -> str:
-    words = {key: text.format(name=benchmark.name) for key, text in _WORDS[which].items()}
+    where = f"llmos/{benchmark.name}" if size == "small" else "FOLDER"
+    words = {key: text.format(name=benchmark.name, where=where) for key, text in _WORDS[which].items()}
     lines = [f"# {benchmark.title[which]}", "", benchmark.what[which], ""]
     lines += [
         f"| {words['task']} | {words['metrics']} | {words['chance']} | {words['majority']} |",
