@@ -282,9 +282,15 @@ class LocalEngine:
 
         What does not fit into the context is read in windows: with `overlap` each begins half a context
         earlier than the tokens it scores, without it one token earlier, as lm-evaluation-harness does.
+        Raises TooLong instead where nothing may be cut.
         """
         rows, owners, counts = [], [], []
         for number, ids in enumerate(self.encoder.encode(texts)):
+            if len(ids) > self.max_length and not self.truncate:
+                raise TooLong(
+                    f"Text {number} has {len(ids)} tokens and the model reads {self.max_length} at once. Set "
+                    "context_policy: stride to read it in windows."
+                )
             found = windows(ids, self.encoder.prefix_id, self.max_length, overlap=overlap)
             rows += found
             owners += [number] * len(found)

@@ -22,6 +22,7 @@ class Examples:
         self.rule, self.count = rule, rule.count
         self.seed = seed if rule.seed is None else rule.seed
         self._random = random.Random(self.seed)
+        self._is_own_split = rule.rows is None and (rule.split or task.split) == task.split
         self._pool: list[Named] = []
         if self.count:
             self._pool = _pool(task, rule, read)
@@ -38,9 +39,11 @@ class Examples:
         """The examples before the question `name`."""
         if not self.count:
             return ()
+        if self.rule.sampler == "first" and not self._is_own_split:
+            return self._fixed[: self.count]
         if self.rule.sampler != "drawn":
             return _others(self._fixed, name, row)[: self.count]
-        if not any(example == row for _, example in self._pool):
+        if not self._is_own_split:
             return self._random.sample(self._pool, self.count)
         drawn = _others(self._random.sample(self._pool, min(self.count + 1, len(self._pool))), name, row)
         if len(drawn) < self.count:

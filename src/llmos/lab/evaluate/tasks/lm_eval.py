@@ -122,7 +122,7 @@ def from_lm_eval(fields: dict[str, Any], where: str) -> Task:
         "metrics": _metrics(fields, output, where),
         "views": _views(fields, where) if output == "generate_until" else [],
         "overlap": False,
-        "context": "truncate_left",
+        "context": "stride" if output == "loglikelihood_rolling" else "truncate_left",
     }
     made |= _data(fields, where) | (_generation(fields) if output == "generate_until" else {})
     return parse_task(made, where)
