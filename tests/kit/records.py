@@ -21,6 +21,9 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TASK = {"id": "cloze", "kind": "multiple_choice", "prompt": "{{question}}\n", "metrics": ["accuracy"]}
 
 
+EXAMPLES = [{"id": n, "question": f"例 {n}", "choices": ["a", "b"], "answer": 0} for n in range(7)]
+
+
 @dataclass(frozen=True)
 class MadeRecord:
     """A bundle with all it was made from, and the key that signed it."""
@@ -95,8 +98,9 @@ def make_record(
     model = make_model(folder / "model", weights=weights)
     data, bundle = folder / "data", folder / "bundle"
     data.mkdir()
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    (data / "test.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, part in (("test", rows), ("train", EXAMPLES)):
+        lines = [json.dumps(row, ensure_ascii=False) for row in part]
+        (data / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     write_unsigned(bundle, model, rows, places=Places(model=str(model), data=str(data)), seed=seed)
     signer = key or create_private_key()
     sign_bundle(bundle, signer)
@@ -108,6 +112,7 @@ def write_unsigned(
     bundle: Path, model: Path, rows: list[dict[str, Any]], *, places: Places | None = None, seed: int = 0
 ) -> None:
     samples = make_samples(rows, seed)
+    shown = {f"train:{n}": digests.row_digest(row) for n, row in enumerate(EXAMPLES)}
     right = sum(json.loads(sample.scores)["accuracy"] for sample in samples)
     accuracy = MetricValue(
         name="accuracy",
@@ -122,7 +127,7 @@ def write_unsigned(
         benchmark=benchmark_facts(
             samples, TASK, name="ada/cloze", task_id="cloze", split="test", language="zh"
         ),
-        fewshot=fewshot_facts(samples, count=2, seed=17),
+        fewshot=fewshot_facts(samples, count=2, seed=17, rows=shown),
         settings=RunSettings(seed=17, batch_size=4, threads=1),
         metrics=[accuracy],
         counts=SampleCounts(samples=len(rows)),

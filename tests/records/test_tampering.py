@@ -140,6 +140,9 @@ TAMPERS: dict[str, tuple[str, str, Tamper]] = {
     ),
     "config": ("model settings", "config.json", lambda r: change(r.model / "config.json", "llama", "gpt2")),
     "data row": ("data row", SAMPLE_3, lambda r: change(r.data / "test.jsonl", "问 3", "问 4")),
+    "data row of an example": (
+        "data row", "train:3", lambda r: change(r.data / "train.jsonl", "例 3", "例 9")
+    ),
     "data row as asked": (
         "data row", SAMPLE_3, lambda r: edit_samples(r, set_value(3, "row_sha256", "0" * 64))
     ),

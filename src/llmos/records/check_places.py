@@ -38,9 +38,9 @@ def check_model(folder: Path, model: ModelFacts, report: Report) -> None:
     report.checked += ["weights", "tokenizer", "chat template"]
 
 
-def check_data(place: Path, facts: SampleFacts, report: Report) -> None:
-    """Name every sample whose row is not in the data files of `place`."""
-    missing = set(facts.rows)
+def check_data(place: Path, facts: SampleFacts, examples: dict[str, str], report: Report) -> None:
+    """Name every sample, and every example shown (row digests by id), not in the data files of `place`."""
+    missing = {*facts.rows, *examples.values()}
     unread: list[str] = []
     try:
         for path in list_data_files(place):
@@ -53,7 +53,10 @@ def check_data(place: Path, facts: SampleFacts, report: Report) -> None:
         return
     if missing:
         where = [f"sample {id_}" for id_, row in zip(facts.ids, facts.rows, strict=True) if row in missing]
-        report.found("data row", f"{place} does not hold the row of {len(where)} samples:", [*where, *unread])
+        where += [f"example {id_}" for id_, row in examples.items() if row in missing]
+        report.found(
+            "data row", f"{place} does not hold {len(where)} rows that were read:", [*where, *unread]
+        )
     report.checked.append("data rows")
 
 

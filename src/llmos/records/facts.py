@@ -81,9 +81,12 @@ def benchmark_facts(
     )
 
 
-def fewshot_facts(samples: Sequence[Sample], *, count: int, seed: int) -> Fewshot:
+def fewshot_facts(
+    samples: Sequence[Sample], *, count: int, seed: int, rows: Mapping[str, str] | None = None
+) -> Fewshot:
+    """The examples of all samples; `rows` holds the digests of those from the data, by id."""
     order = digests.fewshot_digest(sample.fewshot_ids for sample in samples)
-    return Fewshot(count=count, seed=seed, order_sha256=order)
+    return Fewshot(count=count, seed=seed, order_sha256=order, rows=dict(sorted((rows or {}).items())))
 
 
 def environment_facts(packages: Mapping[str, str] | None = None, *, gpus: Sequence[str] = ()) -> Environment:

@@ -67,7 +67,7 @@ def verify_bundle(
     if facts is None or data_dir is None:
         report.skip("data rows", "name the benchmark's data with --data" if facts else "there are no samples")
     else:
-        check_data(data_dir, facts, report)
+        check_data(data_dir, facts, statement.predicate.fewshot.rows, report)
     _check_log(bundle, raw, keys, report)
     return report
 

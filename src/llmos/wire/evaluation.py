@@ -125,9 +125,12 @@ class BenchmarkFacts(Part):
 
 
 class Fewshot(Part):
+    """The examples shown: `rows` holds the digest of each one that came from the data, by its id."""
+
     count: Count = 0
     seed: Seed = 0
     order_sha256: Sha256
+    rows: dict[Annotated[str, Field(max_length=1000)], Sha256] = {}
 
 
 class RunSettings(Part):

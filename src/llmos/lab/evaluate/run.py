@@ -127,7 +127,10 @@ def evaluate(
             language=opened.task.language,
         ),
         fewshot=make.fewshot_facts(
-            samples, count=opened.task.fewshot.count, seed=_fewshot_seed(opened, plan.seed)
+            samples,
+            count=opened.task.fewshot.count,
+            seed=_fewshot_seed(opened, plan.seed),
+            rows=_shown(opened.questions),
         ),
         settings=_settings(recipe, opened, manner, facts),
         metrics=metrics,
@@ -257,6 +260,17 @@ def _settings(recipe: EvaluationRecipe, opened: OpenedTask, manner: Manner, fact
         chat_template=manner.chat,
         engine=facts.engine,
     )
+
+
+def _shown(questions: Sequence[Question]) -> dict[str, str]:
+    """The digests of the examples that came from the data, not from the task itself, by id."""
+    rows = {
+        name: row
+        for question in questions
+        for name, row in zip(question.fewshot_ids, question.fewshot_rows, strict=True)
+        if not name.startswith("task/")
+    }
+    return {name: digests.row_digest(row) for name, row in rows.items()}
 
 
 def _fewshot_seed(opened: OpenedTask, seed: int) -> int:

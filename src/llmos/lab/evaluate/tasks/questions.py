@@ -42,6 +42,7 @@ class Question:
     source: str = ""
     words: Sequence[str] = ()
     fewshot_ids: Sequence[str] = ()
+    fewshot_rows: Sequence[Row] = ()
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -80,7 +81,11 @@ class Asker:
         target = self._target(task.target, row, name, choices)
         system = self._text(task.system or task.description, row, "description", name)
         turns = [self._example(example, example_id) for example_id, example in examples]
-        shared: dict[str, Any] = {"system": system, "fewshot_ids": [example_id for example_id, _ in examples]}
+        shared: dict[str, Any] = {
+            "system": system,
+            "fewshot_ids": [example_id for example_id, _ in examples],
+            "fewshot_rows": [example for _, example in examples],
+        }
         if isinstance(prompt, int):
             return self._by_context(row, name, prompt, choices, turns, shared)
         turns.append(self._last(row, name, prompt))
