@@ -265,6 +265,30 @@ def test_evaluation_results_make_a_leaderboard(ada: HfApi, grace: HfApi, repo: M
     assert results[0].dataset_id == dataset
 
 
+def test_a_benchmark_is_one_at_once_and_nobody_is_verified_by_claiming_it(
+    ada: HfApi, grace: HfApi, repo: Make
+) -> None:
+    dataset, model = repo(repo_type=_type("dataset")), repo()
+    spec = (
+        b"name: Words\ndescription: Guess the word.\nevaluation_framework: llmos\n"
+        b"tasks:\n- {id: main, split: test, metrics: [perplexity]}\n"
+    )
+    add_regular(ada, dataset, {"eval.yaml": spec}, repo_type="dataset")
+    assert dataset in {found.id for found in ada.list_datasets(benchmark=True, author="ada")}
+    line = f"- dataset: {{id: {dataset}, task_id: main}}\n  value: 9.5\n  verifyToken: llmos:v1:a:b\n"
+    add_regular(ada, model, {".eval_results/words.yaml": line.encode()})
+    offered = f"- dataset: {{id: {dataset}, task_id: main}}\n  value: 7.5\n"
+    other = repo()
+    add_regular(grace, other, {".eval_results/words.yaml": offered.encode()}, create_pr=True)
+    first, second = grace.get_dataset_leaderboard(dataset)
+    assert (first.model_id, first.value, first.verified, first.pull_request) == (other, 7.5, False, 1)
+    assert (second.model_id, second.verified, second.pull_request) == (model, False, None)
+    (entry,) = grace.model_info(model, expand=["evalResults"]).eval_results or []
+    assert (entry.value, entry.verify_token) == (9.5, "llmos:v1:a:b")
+    (entry,) = grace.model_info(other, expand=["evalResults"]).eval_results or []
+    assert entry.value == 7.5
+
+
 def test_a_card_with_broken_metadata_does_not_break_the_answer(
     ada: HfApi, server_rt: object, repo: Make
 ) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kit.seed import MODEL_CARD, TRAIN, World, weights
+from kit.seed_evals import seed_evals
 from kit.seed_jobs import seed_jobs
 from llmos.app.tasks import periodic_tasks
 from llmos.core.repo_types import RepoType
@@ -134,6 +135,7 @@ def seed_community(rt: Runtime, endpoint: str, tokens: dict[str, str]) -> None:
     seed_more_pulls(town, world)
     seed_belongings(world)
     seed_jobs(rt, world)
+    seed_evals(rt, world)
     seed_forum(town)
     seed_collections(town)
     periodic_tasks()  # importing the tasks registers every handler of the outbox

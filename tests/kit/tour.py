@@ -18,12 +18,15 @@ from llmos.app.asgi import build_api, flat_routes
 from llmos.features.collections.models import Collection
 from llmos.features.collections.service import slug_of
 from llmos.features.discussions.models import Comment, Thread
+from llmos.features.evals.models import EvalResult
 from llmos.features.jobs.models import Job
 from llmos.features.moderation.models import Case
 from llmos.features.notifications.models import Webhook
+from llmos.features.repos.models import Repo
 
 TINY = "/ada/tiny-llm"
 NEWS = "/datasets/grace/news-zh"
+BOARD = "/datasets/grace/tang-cloze/leaderboard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ PUBLIC = (
     "/ada/tiny-llm-chat", "/ada/tiny-llm-chat/curves/main",
     "/ada/tiny-llm-chat/blob/main/runs/first/events.out.tfevents.1732000000.box.1.0",
     "/jobs/-/experiments", "/jobs/ada/-/experiments",
+    "/benchmarks", "/benchmarks/log", "/benchmarks/combined?b=grace/tang-cloze:cloze",
+    BOARD, f"{BOARD}?view=plots", f"{BOARD}?col=joules&col=license&col=revision&evidence=signed",
+    "/embed/leaderboard/grace/tang-cloze", f"{TINY}/evaluation",
     "/forum", "/forum/c/help", "/forum/t/training", "/forum/trust", "/code-of-conduct", "/-/patterns",
 )  # fmt: skip
 # What one sees before signing in.
@@ -68,11 +74,11 @@ OWN = (
     "/orgs/lab/settings", "/orgs/lab/members", "/device", "/notifications", "/notifications?view=all",
     "/forum/new", "/forum/bookmarks", "/forum/drafts", "/moderation/standing", "/jobs",
     "/jobs/ada", "/jobs/ada/-/new", "/jobs/ada/-/new?kind=command",
-    "/jobs/ada/-/new?recipe=ada/tiny-llm-chat", "/jobs/ada/-/schedules", "/runners",
+    "/jobs/ada/-/new?recipe=ada/tiny-llm-chat", "/jobs/ada/-/schedules", "/runners", f"{TINY}/evaluation",
 )  # fmt: skip
 OF_ADMINS = (
     "/-/admin/users", "/-/admin/audit", "/-/admin/categories", "/-/admin/moderators",
-    "/moderation", "/moderation/log", "/moderation/appeals",
+    "/moderation", "/moderation/log", "/moderation/appeals", "/benchmarks/instances",
 )  # fmt: skip
 
 ROUTES_WITHOUT_A_STOP = {
@@ -98,6 +104,8 @@ ROUTES_WITHOUT_A_STOP = {
     "/forum/{num:int}/{slug:seg}/comments/{comment:seg}": "leads on",
     "/{ns:seg}/{name:seg}/discussions/{num:int}/comments/{comment:seg}": "leads on",
     "/{ns:seg}/{name:seg}/compare": "leads on",
+    "/{ns:seg}/{name:seg}/leaderboard/export/{kind:seg}": "a file",
+    "/benchmarks/key.pem": "a text",
     "/{ns:seg}/{name:seg}/settings/storage/remove": "the answer to a form",
     "/buckets/{ns:seg}/{name:seg}/tree": "the same page as the bucket",
     "/buckets/{ns:seg}/{name:seg}/tree/{prefix:rest}": "the same page as the bucket",
@@ -125,6 +133,7 @@ def list_stops(db: Session) -> list[Stop]:
     stops += [Stop(path) for path in OWN]
     stops += [Stop(path, "root-admin") for path in OF_ADMINS]
     stops += _jobs(db)
+    stops += _results(db)
     stops += _threads(db)
     stops += _topics(db)
     case = db.scalars(select(Case.id).order_by(Case.id)).first()
@@ -148,6 +157,19 @@ def _jobs(db: Session) -> Iterator[Stop]:
         yield Stop("/jobs/-/compare?" + "&".join(f"run={job_id}" for job_id in ids), who)
     yield Stop(f"/jobs/ada/{ids[2]}")
     yield Stop(f"/jobs/me/-/new?from={ids[1]}&of=ada", "grace")
+
+
+def _results(db: Session) -> Iterator[Stop]:
+    """A signed record, one that only says so, and answers side by side."""
+    found = select(EvalResult).where(EvalResult.dataset_key == "grace/tang-cloze").order_by(EvalResult.value)
+    worst, *_others, best = [row.record_id for row in db.scalars(found)]
+    signed = select(EvalResult.record_id).join(Repo, Repo.id == EvalResult.repo_id)
+    mine = db.scalar(signed.where(Repo.name == "tiny-llm", EvalResult.signer_keyid != ""))
+    for who in (None, "ada", "root-admin"):
+        yield Stop(f"/benchmarks/records/{mine}", who)
+    yield Stop(f"/benchmarks/records/{best}", None)
+    yield Stop(f"{TINY}/evaluation/samples?record={mine}", None)
+    yield Stop(f"{TINY}/evaluation/samples?record={mine}&with={worst}&show=different")
 
 
 def _threads(db: Session) -> Iterator[Stop]:

@@ -129,8 +129,8 @@ def test_a_doubt_is_public_and_only_admins_hide(signed: Field, people: People) -
     thread = people.do(here, "grace", action="flag", reason="The test rows are in its training data.")
     assert "The test rows are in its training data." in people.read(thread)
     assert "The test rows" in people.read(here)
-    assert people.post(here, "ada", action="hide", reason="mine").status_code == 403
-    people.do(here, "root-admin", action="hide", reason="Trained on the test rows.")
+    assert people.post(here, "ada", action="hide", hide_reason="mine").status_code == 403
+    people.do(here, "root-admin", action="hide", hide_reason="Trained on the test rows.")
     assert MODEL not in people.read(f"{BOARD}?evidence=signed")
     assert "Trained on the test rows." in people.read(here)
     people.do(here, "root-admin", action="show")

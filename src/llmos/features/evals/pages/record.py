@@ -116,7 +116,7 @@ def post_record(
             request, f"{repo_href(repo)}/discussions/{thread.num}", lazy("Your doubt is public.")
         )
     if action == "hide":
-        flags.hide_result(db, actor, result, repo, form.text("reason"))
+        flags.hide_result(db, actor, result, repo, form.text("hide_reason"))
         return redirect_page(request, here, lazy("The score is on no board any more."))
     if action == "show":
         flags.show_result(db, actor, result, repo)
