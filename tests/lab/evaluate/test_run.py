@@ -28,7 +28,7 @@ from llmos.lab.evaluate.engines.endpoint import LOG, EndpointEngine
 from llmos.lab.evaluate.engines.local import LocalEngine
 from llmos.lab.evaluate.run import EvaluationResult, evaluate
 from llmos.lab.events import Reporter
-from llmos.records.bundle import sign_bundle
+from llmos.records.bundle import parse_statement, sign_bundle
 from llmos.records.keys import create_private_key
 from llmos.records.verify import verify_bundle
 from llmos.wire.evaluation_recipe import EndpointChoice, EvaluationRecipe
@@ -388,6 +388,35 @@ def test_the_lab_runs_recipes_that_evaluate(
     (rows / "recipe.json").write_text(json.dumps(recipe))
     assert main(arguments[:2]) == 2
     assert "has no config.json" in capsys.readouterr().err
+
+
+def test_a_job_leaves_its_record_where_repositories_keep_them(
+    tiny_llama: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner has laid model and data, and commits the output as it is."""
+    task = {key: value for key, value in CHOICE.items() if key != "files"} | {"id": "law"}
+    spec = {"name": "Law", "tasks": [task]}
+    (rows / "laid" / "data").mkdir(parents=True)
+    (rows / "laid" / "eval.yaml").write_text(json.dumps(spec))
+    for split in ("train", "test"):
+        (rows / "laid" / "data" / f"{split}.jsonl").write_bytes((rows / "rows.jsonl").read_bytes())
+    laid = {"model:ada/tiny-llm": str(tiny_llama), "dataset:grace/law": str(rows / "laid")}
+    monkeypatch.setenv("LLMOS_INPUTS", json.dumps(laid))
+    monkeypatch.setenv("LLMOS_JOB_ID", "ab" * 12)
+    benchmark = {"repo": "grace/law", "revision": "cd" * 20, "task_id": "law"}
+    model = {"repo": "ada/tiny-llm", "revision": "ef" * 20}
+    recipe = {"evaluation": {"model": model, "benchmark": benchmark}, "push": {"repo": "ada/tiny-llm"}}
+    (rows / "recipe.json").write_text(json.dumps(recipe))
+    assert main(["run", str(rows / "recipe.json"), "--output", str(rows / "output")]) == 0
+    (folder,) = (rows / "output" / ".eval_results" / "bundles").iterdir()
+    assert [path.name for path in (rows / "output").iterdir()] == [".eval_results"]
+    statement = parse_statement((folder / "statement.json").read_bytes())
+    predicate = statement.predicate
+    assert folder.name == predicate.record_id
+    assert (predicate.model.repo, predicate.model.revision) == ("ada/tiny-llm", "ef" * 20)
+    assert (predicate.benchmark.repo, predicate.benchmark.revision) == ("grace/law", "cd" * 20)
+    assert predicate.run.job_id == "ab" * 12
+    assert json.loads((folder / "places.json").read_text()) == {"data": "grace/law", "model": "ada/tiny-llm"}
 
 
 def test_answers_survive_their_log() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,11 +39,14 @@ from llmos.wire.evaluation_recipe import EvaluationRecipe, Places
 # Questions between two looks at the log: more share more, fewer are asked again after a kill.
 CHUNK = 256
 ENDPOINT_CHUNK = 16
+# Where a model's repository keeps records.
+BUNDLES = ".eval_results/bundles"
+_JOB_ID = re.compile(r"[0-9a-f]{24}")
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What came of it: the statement lies in `output`, unsigned."""
+    """What came of it: the bundle is `output`, unsigned."""
 
     output: Path
     statement: Statement
@@ -84,6 +89,7 @@ def evaluate(
     recipe: EvaluationRecipe, output: Path, reporter: Reporter, *, root: Path | None = None
 ) -> EvaluationResult:
     """Ask, measure and write the bundle into `output`; relative paths of the recipe start at `root`.
+    In a job the bundle is the folder `.eval_results/bundles/RECORD` of it.
 
     Begun again with the same recipe and output, it goes on from the answers that are there. Raises
     TaskError, EngineError, MetricError and what the hub or the endpoint answers; answers are kept.
@@ -112,41 +118,29 @@ def evaluate(
         metrics, samples = _measure(opened, answers, plan.seed)
         wall_s = time.monotonic() - started
         model.engine.close()
-    cost = _cost(meter, wall_s, model.engine.tokens)
-    outcome = bundle.Outcome(
-        model=described,
-        benchmark=make.benchmark_facts(
-            samples,
-            opened.task.as_run(),
-            name=opened.name,
-            task_id=opened.task.id,
-            repo=opened.dataset.repo if opened.dataset else None,
-            revision=opened.dataset.revision if opened.dataset else None,
-            config=opened.task.config,
-            split=opened.task.split,
-            language=opened.task.language,
-        ),
-        fewshot=make.fewshot_facts(
-            samples,
-            count=opened.task.fewshot.count,
-            seed=_fewshot_seed(opened, plan.seed),
-            rows=_shown(opened.questions),
-        ),
-        settings=_settings(recipe, opened, manner, facts),
-        metrics=metrics,
-        counts=SampleCounts(samples=len(samples), truncated=sum(sample.truncated for sample in samples)),
-        environment=make.environment_facts(gpus=_gpus()),
-        cost=cost,
-        run=_run_facts(),
-    )
+    outcome = _outcome(recipe, opened, described, metrics, samples, facts=facts, manner=manner)
+    outcome = dataclasses.replace(outcome, cost=_cost(meter, wall_s, model.engine.tokens))
     places = Places(model=_model_place(model), data=opened.data)
-    statement = bundle.write_bundle(output, outcome, samples, recipe=recipe, places=places)
+    folder, statement = _write(output, outcome, samples, recipe=recipe, places=places)
     log.remove()
     for metric in metrics:
         reporter.figure(metric.name, metric.value)
-    result = EvaluationResult(output, statement, samples, resumed)
+    result = EvaluationResult(folder, statement, samples, resumed)
     reporter.say(result.describe())
     return result
+
+
+def _write(
+    output: Path, outcome: bundle.Outcome, samples: list[Sample], *, recipe: EvaluationRecipe, places: Places
+) -> tuple[Path, Statement]:
+    """The bundle in `output`; in a job, whose output becomes a commit, where a repository keeps it."""
+    if not is_laid_out():
+        return output, bundle.write_bundle(output, outcome, samples, recipe=recipe, places=places)
+    draft = output / ".draft"
+    statement = bundle.write_bundle(draft, outcome, samples, recipe=recipe, places=places)
+    folder = output / BUNDLES / statement.predicate.record_id
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return draft.replace(folder), statement
 
 
 def _ask_all(
@@ -212,6 +206,44 @@ def _sample(question: Question, given: Answer, scores: dict[str, float]) -> Samp
 # What a record tells
 
 
+def _outcome(
+    recipe: EvaluationRecipe,
+    opened: OpenedTask,
+    model: ModelFacts,
+    metrics: list[MetricValue],
+    samples: list[Sample],
+    *,
+    facts: Facts,
+    manner: Manner,
+) -> bundle.Outcome:
+    task, dataset, seed = opened.task, opened.dataset, recipe.evaluation.seed
+    return bundle.Outcome(
+        model=model,
+        benchmark=make.benchmark_facts(
+            samples,
+            task.as_run(),
+            name=opened.name,
+            task_id=task.id,
+            repo=dataset.repo if dataset else None,
+            revision=dataset.revision if dataset else None,
+            config=task.config,
+            split=task.split,
+            language=task.language,
+        ),
+        fewshot=make.fewshot_facts(
+            samples,
+            count=task.fewshot.count,
+            seed=seed if task.fewshot.seed is None else task.fewshot.seed,
+            rows=_shown(opened.questions),
+        ),
+        settings=_settings(recipe, opened, manner, facts),
+        metrics=metrics,
+        counts=SampleCounts(samples=len(samples), truncated=sum(sample.truncated for sample in samples)),
+        environment=make.environment_facts(gpus=_gpus()),
+        run=_run_facts(),
+    )
+
+
 def _about(opened: OpenedTask, model: ModelFacts, plan: dict[str, Any]) -> dict[str, Any]:
     """What must be the same for answers to be of use. How they are computed is not among it."""
     kept = ("seed", "temperature", "chat_template", "max_new_tokens")
@@ -273,11 +305,6 @@ def _shown(questions: Sequence[Question]) -> dict[str, str]:
     return {name: digests.row_digest(row) for name, row in rows.items()}
 
 
-def _fewshot_seed(opened: OpenedTask, seed: int) -> int:
-    own = opened.task.fewshot.seed
-    return seed if own is None else own
-
-
 def _cost(meter: EnergyMeter, wall_s: float, tokens: int) -> Cost:
     energy = meter.result
     assert energy is not None
@@ -297,7 +324,9 @@ def _gpus() -> list[str]:
 
 def _run_facts() -> RunFacts:
     job = os.environ.get("LLMOS_JOB_ID", "")
-    return RunFacts(job_id=job if len(job) == 24 else None, runner=os.environ.get("LLMOS_RUNNER") or None)
+    return RunFacts(
+        job_id=job if _JOB_ID.fullmatch(job) else None, runner=os.environ.get("LLMOS_RUNNER") or None
+    )
 
 
 def _model_place(model: OpenedModel) -> str | None:
