@@ -24,7 +24,7 @@ RESERVED_NAMESPACES = frozenset(
     - .well-known about abuse account accounts admin administrator api app apps arena assets auth
     avatars benchmarks billing blog bucket buckets cas chat code code-of-conduct collections
     community competitions contact course courses dashboard dataset datasets datasets-server deploy
-    device discussions docs documentation download downloads endpoint endpoints enterprise evals
+    device discussions docs documentation download downloads embed endpoint endpoints enterprise evals
     events explore favicon.ico feed feeds forum forums git guest health healthz help home hub
     huggingface inference info invite invites issues jobs join kernel kernels labs leaderboard
     leaderboards learn learning legal lfs llmos login logout mail me metrics model models moderation

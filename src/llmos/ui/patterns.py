@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from llmos.core.clock import now
+from llmos.ui.charts import ScatterPoint
 from llmos.ui.highlight import highlight_file
 from llmos.ui.markdown import References, render_markdown
 from llmos.ui.notebook import render_notebook
@@ -133,6 +134,11 @@ def patterns_context() -> dict[str, Any]:
         "days": [f"{day} Nov" for day in range(1, 31)],
         "counts": [(day * 37) % 23 + day * 2 for day in range(30)],
         "steps": [step * 100 for step in range(80)],
+        "marks": [
+            ScatterPoint("ada/tiny-llm", 1e6, 0.61),
+            ScatterPoint("ada/small-llm", 3e7, 0.74),
+            ScatterPoint("grace/rival", 4e8, 0.72, tone=7),
+        ],
         "curves": [
             Series("train", [round(4.2 / (1 + step / 9) + 1.9, 3) for step in range(80)]),
             Series(

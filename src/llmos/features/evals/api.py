@@ -64,7 +64,7 @@ def get_record(rt: RuntimeDep, db: ReadDb, actor: ActorDep, record_id: str) -> R
 
 
 @router.get("/api/evaluation/log")
-def get_log(request: Request, rt: RuntimeDep, db: ReadDb) -> Response:
+def get_log(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> Response:
     """The signed head of the log; with `first`, the proof that a log of that size is its beginning."""
     answer: dict[str, Any] = {"treeHead": tree_head(db, rt).model_dump(mode="json")}
     first = request.query_params.get("first")

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import ANONYMOUS
+from llmos.features.auth.edge import ActorDep
 from llmos.features.auth.page_context import render_page, request_locale
 from llmos.features.evals.boards import list_board
 from llmos.features.evals.pages.board import (
@@ -26,7 +27,9 @@ from llmos.infra.web.urls import base_url
 ROWS = 20
 
 
-def embed_page(request: Request, rt: RuntimeDep, db: ReadDb, ns: str, name: str) -> Response:
+def embed_page(
+    request: Request, rt: RuntimeDep, db: ReadDb, _actor: ActorDep, ns: str, name: str
+) -> Response:
     """The first rows for everybody: whoever looks at the frame is never signed in to it."""
     repo = access_repo(db, ANONYMOUS, RepoType.DATASET, ns, name)
     query, task = read_query(request.query_params, access_benchmark(db, repo))

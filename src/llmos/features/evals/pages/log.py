@@ -47,7 +47,7 @@ def log_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> R
     return render_page(request, actor, "evals/log.html", context)
 
 
-def key_file(rt: RuntimeDep) -> Response:
+def key_file(rt: RuntimeDep, actor: ActorDep) -> Response:
     """The public key records of this instance are checked with."""
     pem = own_key(rt).public.to_pem()
     return PlainTextResponse(pem, headers={"Content-Disposition": 'inline; filename="instance-key.pem"'})
