@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos.records.canonical import MAX_DEPTH, canonical, digest, parse, plain
@@ -29,6 +29,7 @@ def test_what_is_written_reads_back_and_is_written_alike(value: Any) -> None:
     assert canonical(parse(raw, name="x")) == raw
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(TEXT, VALUES, max_size=6), st.randoms())
 def test_order_of_keys_does_not_matter(value: dict[str, Any], random: Any) -> None:
     items = list(value.items())

@@ -82,6 +82,20 @@ def test_files_that_are_something_else(record: MadeRecord, kind: str, whole: str
     assert all(name in told for name in names)
 
 
+def test_a_download_of_the_hubs_client_is_made_of_links(record: MadeRecord, tmp_path: Path) -> None:
+    cache = tmp_path / "models--ada--tiny-llm"
+    snapshot = cache / "snapshots" / ("0" * 40) / ".eval_results"
+    snapshot.mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    for path in record.bundle.iterdir():
+        path.rename(cache / "blobs" / path.name)
+        (snapshot / path.name).symlink_to(Path("../../../blobs") / path.name)
+    assert verify_bundle(snapshot, [record.key.public]).is_good
+    (snapshot / "log.json").unlink()
+    (snapshot / "log.json").symlink_to("/etc/passwd")
+    assert verify_bundle(snapshot, [record.key.public]).culprits == ["log position"]
+
+
 def test_places_are_hints_whatever_they_hold(record: MadeRecord) -> None:
     for raw in (b"", b"{", b"[]", b'{"model": 7}', b"\x00"):
         (record.bundle / "places.json").write_bytes(raw)
@@ -226,7 +240,7 @@ def test_reading_may_end_early(made: MadeRecord) -> None:
     rows.close()
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1), noise=st.binary(min_size=1, max_size=40))
 def test_damaged_parquet_is_told_not_thrown(record: MadeRecord, at: float, noise: bytes) -> None:
     path = record.bundle / "damaged.parquet"
@@ -238,7 +252,7 @@ def test_damaged_parquet_is_told_not_thrown(record: MadeRecord, at: float, noise
         assert len(list(parquet_rows(path, is_samples=True))) <= 3
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["statement.json", "envelope.json", "log.json"]),
     at=st.floats(0, 1),

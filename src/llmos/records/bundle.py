@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from llmos.core.clock import now
 from llmos.records import digests
-from llmos.records.canonical import canonical, parse
+from llmos.records.canonical import MAX_DEPTH, canonical, parse
 from llmos.records.envelope import envelope_bytes, sign
 from llmos.records.errors import RecordError
 from llmos.records.facts import SAMPLES_FILE, leaf_of, samples_root, subjects
@@ -56,6 +56,8 @@ RECIPE_FILE = "recipe.yaml"
 PLACES_FILE = "places.json"
 MAX_STATEMENT_BYTES = 16_000_000
 MAX_SMALL_BYTES = 1_000_000
+# YAML is read slowly: some seconds for a megabyte.
+MAX_RECIPE_BYTES = 200_000
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -188,7 +190,7 @@ def read_bundle(folder: Path) -> Bundle:
     log = shaped(LOG_FILE, LogProof, MAX_SMALL_BYTES)
     places = shaped(PLACES_FILE, Places, MAX_SMALL_BYTES) or Places()
     recipe = None
-    raw = attempt(RECIPE_FILE, MAX_SMALL_BYTES)
+    raw = attempt(RECIPE_FILE, MAX_RECIPE_BYTES)
     try:
         recipe = None if raw is None else parse_recipe(raw)
     except RecordError as error:
@@ -244,12 +246,19 @@ def refuse_shape(error: ValidationError, name: str) -> RecordError:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without anchors: a few lines of them stand for billions of values."""
+    """YAML without anchors, a few lines of which stand for billions of values, and not too deep."""
+
+    depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"it is nested more than {MAX_DEPTH} levels deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _write_samples(folder: Path, rows: list[dict[str, Any]], leaves: Sequence[bytes]) -> None:
@@ -287,7 +296,7 @@ def _read(path: Path, most_bytes: int) -> bytes | None:
     """The content of a file of a bundle; None when it is not there. Links are refused: they lead outside."""
     if not path.exists() and not path.is_symlink():
         return None
-    with digests.open_regular(path, follow_links=False) as file:
+    with digests.open_regular(digests.locate(path.parent, path.name), follow_links=False) as file:
         raw = file.read(most_bytes + 1)
     if len(raw) > most_bytes:
         raise RecordError(f"{path.name} has more than {most_bytes:,} bytes.", file=path.name)

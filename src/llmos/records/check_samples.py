@@ -45,7 +45,7 @@ def check_samples(folder: Path, predicate: Predicate, report: Report) -> SampleF
 
     The facts, or None when samples.parquet cannot be read.
     """
-    path = folder / SAMPLES_FILE
+    path = digests.locate(folder, SAMPLES_FILE)
     try:
         facts = _read(path, min(MAX_SAMPLES, predicate.samples.count))
         file_sha256 = digests.hash_file(path).sha256

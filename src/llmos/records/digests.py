@@ -81,6 +81,23 @@ def record_id(statement: Mapping[str, Any]) -> str:
     return digest({**statement, "predicate": predicate})[:32]
 
 
+def locate(folder: Path, name: str) -> Path:
+    """Where a file of a bundle is: in the folder, or where the Hub's client keeps its downloads for it.
+
+    That client lays `snapshots/<commit>/…` out as links into the `blobs` beside it. Any other link is left to
+    `open_regular` to refuse: it may lead to whatever its maker likes.
+    """
+    path = folder / name
+    if path.is_symlink():
+        cache = next(
+            (parent.parent for parent in path.absolute().parents if parent.name == "snapshots"), None
+        )
+        target = path.resolve()
+        if cache is not None and target.parent == (cache / "blobs").resolve():
+            return target
+    return path
+
+
 def open_regular(path: Path, *, follow_links: bool = True) -> BufferedReader:
     """A file opened for reading. Raises RecordError for anything else; a pipe is not waited for."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.records.bundle import ENVELOPE_FILE, STATEMENT_FILE, Bundle, parse_statement, read_bundle
+from llmos.records.digests import locate
 from llmos.records.envelope import payload_of
 from llmos.records.errors import RecordError
 from llmos.records.facts import SAMPLES_FILE
@@ -184,7 +185,7 @@ def _other_inputs(before: Predicate, after: Predicate) -> list[str]:
 
 
 def _samples(folder: Path) -> Iterator[Row]:
-    return parquet_rows(folder / SAMPLES_FILE, is_samples=True, follow_links=False)
+    return parquet_rows(locate(folder, SAMPLES_FILE), is_samples=True, follow_links=False)
 
 
 def _differences(
