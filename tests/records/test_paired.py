@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 
 from llmos.records.aggregates import recompute
 from llmos.records.paired import bands, compare
+from llmos.records.resample import interval
 
 ACCURACY = "accuracy|agg:mean|v:1"
 RATIO = "bits_per_byte|agg:ratio|v:1"
@@ -63,6 +64,19 @@ def test_systems_alike_are_told_apart_as_rarely_as_said() -> None:
         one, other = ([rng.random() + (rng.random() < 0.5) for _ in range(80)] for _ in range(2))
         wrong += not compare("accuracy", ACCURACY, rows(one), rows(other)).is_tie
     assert wrong <= 8
+
+
+def test_a_figure_follows_from_the_numbers_of_its_samples() -> None:
+    bits = [{"bits_per_byte.numerator": 3.0, "bits_per_byte.denominator": 2.0, "bits_per_byte_x": 9.0}]
+    assert recompute("bits_per_byte", RATIO, bits * 4) == 1.5
+    with pytest.raises(ValueError, match="No sample has a number of accuracy"):
+        recompute("accuracy", ACCURACY, bits)
+    with pytest.raises(KeyError):
+        recompute("accuracy", "accuracy|v:1", rows([1.0]))
+    assert interval("accuracy", "mean", rows([1.0] * 7)) == (None, None)
+    low, high = interval("accuracy", "mean", rows([0.0] * 50))
+    assert low == 0.0
+    assert high == pytest.approx(0.0713, abs=1e-4)
 
 
 def test_refusals_and_bands() -> None:

@@ -139,7 +139,11 @@ def pronouns(sources: Sources, counts: Counts, size: Size) -> Splits:
             for number, frame in enumerate(_FRAMES):
                 for language, (word, text) in zip(("en", "zh"), zip(trade, frame, strict=True), strict=True):
                     rows[language].append(_either(language, word, text, woman=woman, number=number))
-    return {language: numbered(of_one, f"{language}-") for language, of_one in rows.items()}
+    # In mixed order, so that the first rows are as balanced as all of them.
+    mixed = {
+        key: draw(of_one, lambda row: row["choices"][row["she"]], "pronouns") for key, of_one in rows.items()
+    }
+    return {language: numbered(of_one, f"{language}-") for language, of_one in mixed.items()}
 
 
 def _either(language: str, word: str, text: str, *, woman: bool, number: int) -> Row:
