@@ -17,9 +17,8 @@ from llmos.records.canonical import canonical, plain
 from llmos.records.errors import RecordError
 
 # Samples come from strangers; data is what the reader chose, and may be large.
-SAMPLES_BYTES = 1024**3
-DATA_BYTES = 4 * 1024**3
-CPU_S = 300
+SAMPLES_LIMITS = (1024**3, 300)
+DATA_LIMITS = (4 * 1024**3, 3600)
 BATCH_ROWS = 256
 METADATA_BYTES = 64_000_000
 _TYPES = {
@@ -32,7 +31,7 @@ _TYPES = {
 
 def main() -> None:
     is_samples = "samples" in sys.argv[1:]
-    _limit(SAMPLES_BYTES if is_samples else DATA_BYTES)
+    _limit(*(SAMPLES_LIMITS if is_samples else DATA_LIMITS))
     try:
         for row in _rows(is_samples=is_samples):
             sys.stdout.buffer.write(canonical(plain(row)) + b"\n")
@@ -46,9 +45,9 @@ def main() -> None:
     sys.stdout.buffer.write(end.encode("utf-8", "replace") + b"\n")
 
 
-def _limit(memory_bytes: int) -> None:
+def _limit(memory_bytes: int, cpu_s: int) -> None:
     # What is written to; addresses alone cost nothing, and libraries take many.
-    limits = ((resource.RLIMIT_DATA, memory_bytes), (resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_CORE, 0))
+    limits = ((resource.RLIMIT_DATA, memory_bytes), (resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_CORE, 0))
     for kind, most in limits:
         # Some systems know not all of them.
         with contextlib.suppress(OSError, ValueError):
