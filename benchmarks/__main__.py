@@ -14,6 +14,7 @@ from benchmarks import (
     content,
     discovery,
     evaluation,
+    evaluation_boards,
     jobs,
     live,
     pages,
@@ -56,6 +57,7 @@ ALL: dict[str, Benchmark] = {
     "eval-exact": evaluation.exact,
     "contamination": contamination.contamination,
     "eval-verify": records.verify,
+    "board": evaluation_boards.boards,
     "idle": whole.idle,
     "make-up": whole.make_up,
 }
