@@ -16,8 +16,8 @@ from llmos.lab.corpora import default_cache
 from llmos.lab.data.dedup import Deduplicator
 from llmos.lab.evaluate.benchmarks import build as building
 from llmos.lab.evaluate.benchmarks.base import Sources
-from llmos.lab.evaluate.benchmarks.build import BENCHMARKS, build, build_checked, data_digests
-from llmos.lab.evaluate.benchmarks.cards import baselines
+from llmos.lab.evaluate.benchmarks.build import BENCHMARKS, build, build_checked, data_digests, eval_yaml
+from llmos.lab.evaluate.benchmarks.cards import baselines, card
 from llmos.lab.evaluate.benchmarks.labelled import UNIVERSAL, universal
 from llmos.lab.evaluate.metrics import get_metric
 from llmos.lab.evaluate.outcomes import Outcome
@@ -54,6 +54,8 @@ def test_what_is_shipped_is_small_pinned_and_complete() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_cards_say_whence_and_under_which_terms(name: str) -> None:
     text = (FOLDER / "benchmarks" / name / "README.md").read_text("utf-8")
+    assert text == card(BENCHMARKS[name], rows_of(name), "small"), "run scripts/make_benchmarks.py"
+    assert eval_yaml(BENCHMARKS[name]) == (FOLDER / "benchmarks" / name / "eval.yaml").read_text("utf-8")
     _, head, body = text.split("---\n", 2)
     front = yaml.safe_load(head)
     assert front["license"]
@@ -86,7 +88,7 @@ def test_every_row_is_asked_and_the_right_answer_scores_best(name: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_answers_are_balanced_and_guessing_is_told(name: str) -> None:
     splits = rows_of(name)
-    card = (FOLDER / "benchmarks" / name / "README.md").read_text("utf-8")
+    told = (FOLDER / "benchmarks" / name / "README.md").read_text("utf-8")
     for task in tasks_of(name):
         rows = splits[task["split"]]
         found = baselines(task, rows)
@@ -95,7 +97,7 @@ def test_answers_are_balanced_and_guessing_is_told(name: str) -> None:
         answers = Counter(row.get("label", row.get("answer")) for row in rows)
         assert max(answers.values()) - min(answers.values()) <= 1
         assert found["majority"] == pytest.approx(found["chance"], abs=0.02)
-        assert f"| {found['chance']:.3f} | {found['majority']:.3f} |" in card
+        assert f"| {found['chance']:.3f} | {found['majority']:.3f} |" in told
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "pronoun-leanings"])
