@@ -28,6 +28,9 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 @click.option("--task", metavar="ID", help="Which task of the benchmark; or perplexity, of --data.")
 @click.option("--data", multiple=True, metavar="FILE", help="Texts for --task perplexity; repeatable.")
 @click.option("--task-file", type=FOLDER, help="A task of ours or of lm-evaluation-harness, as YAML.")
+@click.option(
+    "--lm-eval-task", metavar="NAME", help="A task of lm-eval's own catalogue (make setup-lm-eval)."
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first samples.")
 @click.option("--fewshot", type=click.IntRange(0), help="Examples before each question.")
 @click.option("--seed", type=click.IntRange(0), help="Of examples and sampling. [default: 17]")
@@ -113,8 +116,17 @@ def _model(options: dict[str, Any]) -> dict[str, Any]:
 
 def _task(options: dict[str, Any]) -> dict[str, Any]:
     benchmark, task, file = options["benchmark"], options["task"], options["task_file"]
-    if sum(x is not None for x in (benchmark, file)) + (task == "perplexity" and benchmark is None) != 1:
-        raise click.UsageError("Name --benchmark, or --task perplexity with --data, or --task-file.")
+    catalogue = options["lm_eval_task"]
+    if (
+        sum(x is not None for x in (benchmark, file, catalogue))
+        + (task == "perplexity" and benchmark is None)
+        != 1
+    ):
+        raise click.UsageError(
+            "Name --benchmark, or --task perplexity with --data, or --task-file, or --lm-eval-task."
+        )
+    if catalogue is not None:
+        return {"task": {"definition": {"lm_eval_task": catalogue}}}
     if benchmark is not None:
         return {"benchmark": _place(benchmark, "--benchmark") | ({"task_id": task} if task else {})}
     files = [str(Path(name).expanduser().absolute()) for name in options["data"]]
@@ -144,7 +156,8 @@ def _slug(plan: Any) -> str:
         task = chosen.repo or Path(chosen.path).resolve().name
         task += f"-{chosen.task_id}" if chosen.task_id else ""
     else:
-        task = plan.task.kind or Path(plan.task.file).stem
+        named = (plan.task.definition or {}).get("lm_eval_task")
+        task = plan.task.kind or named or Path(plan.task.file).stem
     return "--".join(re.sub(r"[^\w.-]+", "-", part) for part in (model, task))
 
 

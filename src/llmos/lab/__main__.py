@@ -88,9 +88,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     # `run` has no --quiet: who runs jobs reads the log.
     quiet = options.as_json or getattr(options, "quiet", False)
     with Reporter(events=options.events, quiet=quiet) as reporter:
+        from llmos.lab.evaluate.lm_eval_run import evaluate_catalogue, is_of_catalogue
         from llmos.lab.evaluate.run import evaluate
 
-        result = evaluate(recipe, options.output, reporter, root=options.recipe.resolve().parent)
+        way = evaluate_catalogue if is_of_catalogue(recipe) else evaluate
+        result = way(recipe, options.output, reporter, root=options.recipe.resolve().parent)
         if options.as_json:
             print(json.dumps(result.to_json(), ensure_ascii=False))
     return 0

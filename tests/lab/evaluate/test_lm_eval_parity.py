@@ -15,8 +15,14 @@ import llmos
 from kit.tiny_models import make_model
 from llmos.lab.evaluate.answers import answer
 from llmos.lab.evaluate.engines.local import LocalEngine
+from llmos.lab.evaluate.lm_eval_run import evaluate_catalogue, is_of_catalogue
 from llmos.lab.evaluate.opening import manner_of, open_task
-from llmos.wire.evaluation_recipe import EvaluationPlan
+from llmos.lab.evaluate.tasks.schema import TaskError
+from llmos.lab.events import Reporter
+from llmos.records.bundle import sign_bundle
+from llmos.records.keys import create_private_key
+from llmos.records.verify import verify_bundle
+from llmos.wire.evaluation_recipe import EvaluationPlan, EvaluationRecipe
 
 ROOT = Path(llmos.__path__[0]).parents[1]
 PYTHON = ROOT / ".venv-lm-eval" / "bin" / "python"
@@ -86,11 +92,7 @@ print(json.dumps({
 @pytest.mark.skipif(not PYTHON.exists(), reason="lm-eval is not installed: make setup-lm-eval")
 def test_the_harness_and_we_agree(tmp_path: Path) -> None:
     model = make_model(tmp_path / "model", length=256)
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    files = {split: str(tmp_path / "rows.jsonl") for split in ("train", "test")}
-    shared = {"dataset_path": "json", "dataset_kwargs": {"data_files": files}}
-    for name, task in TASKS.items():
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"task": name} | shared | task))
+    write_tasks(tmp_path)
     done = subprocess.run(
         [PYTHON, "-c", THEIRS, model, tmp_path, *TASKS],
         env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")},
@@ -113,6 +115,40 @@ def test_the_harness_and_we_agree(tmp_path: Path) -> None:
                 assert mine.logprob == pytest.approx(_number(other[0]), abs=1e-3)
             else:
                 assert mine.logprobs == pytest.approx([_number(one) for one in other], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PYTHON.exists(), reason="lm-eval is not installed: make setup-lm-eval")
+def test_tasks_of_its_catalogue_become_records(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model", length=256)
+    write_tasks(tmp_path)
+    key = create_private_key()
+    for name, metrics in (("choices", {"acc", "acc_norm"}), ("writes", {"exact_match"})):
+        definition = {"lm_eval_task": name, "include_path": "."}
+        fields = {"model": {"path": str(model)}, "task": {"definition": definition}, "threads": 1}
+        recipe = EvaluationRecipe.model_validate({"evaluation": fields})
+        assert is_of_catalogue(recipe)
+        with Reporter(quiet=True) as reporter:
+            result = evaluate_catalogue(recipe, tmp_path / f"out-{name}", reporter, root=tmp_path)
+        assert {m.name for m in result.metrics} == metrics
+        assert all("|agg:mean|" in m.signature for m in result.metrics)
+        assert [bool(sample.logprobs) for sample in result.samples] == [name == "choices"] * len(ROWS)
+        sign_bundle(result.output, key)
+        report = verify_bundle(result.output, [key.public], model_dir=model)
+        assert report.is_good, report.describe()
+    recipe = EvaluationRecipe.model_validate(
+        {"evaluation": fields | {"task": {"definition": {"lm_eval_task": "no-such", "include_path": "."}}}}
+    )
+    with Reporter(quiet=True) as reporter, pytest.raises(TaskError, match="lm-eval could not run no-such"):
+        evaluate_catalogue(recipe, tmp_path / "out", reporter, root=tmp_path)
+
+
+def write_tasks(folder: Path) -> None:
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    files = {split: str(folder / "rows.jsonl") for split in ("train", "test")}
+    shared = {"dataset_path": "json", "dataset_kwargs": {"data_files": files}}
+    for name, task in TASKS.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"task": name} | shared | task))
 
 
 def _number(response: Any) -> float:

@@ -135,18 +135,24 @@ def open_model(plan: EvaluationPlan, task: Task, root: Path, output: Path) -> Op
 
         engine: Engine = EndpointEngine(plan.endpoint, output, root=root)
         return OpenedModel(engine, plan.endpoint.model, None)
-    assert plan.model is not None
+    folder, found = find_model(plan, root)
+    engine = _engine(plan, task, folder)
+    repo = plan.model.repo if plan.model else None
+    return OpenedModel(engine, str(found["name"]), folder, repo, found["revision"])
+
+
+def find_model(plan: EvaluationPlan, root: Path) -> tuple[Path, dict[str, Any]]:
+    """The model's folder on this machine, with its name and revision. Raises as `open_model` does."""
     chosen = plan.model
+    if chosen is None:
+        raise EngineError("model: this task needs a model on this machine.")
     if chosen.path is not None:
         folder = root / Path(chosen.path).expanduser()
         if not folder.is_dir():
             raise EngineError(f"model.path: there is no folder {folder}.")
-        found: dict[str, Any] = {"name": folder.resolve().name, "revision": None}
-    else:
-        found = locate_model(chosen.repo or "", chosen.revision, "model.repo")
-        folder = Path(found["path"])
-    engine = _engine(plan, task, folder)
-    return OpenedModel(engine, str(found["name"]), folder, chosen.repo, found["revision"])
+        return folder, {"name": folder.resolve().name, "revision": None}
+    found = locate_model(chosen.repo or "", chosen.revision, "model.repo")
+    return Path(found["path"]), found
 
 
 def _engine(plan: EvaluationPlan, task: Task, folder: Path) -> Engine:
