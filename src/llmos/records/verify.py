@@ -113,7 +113,7 @@ def _check_signature(bundle: Bundle, keys: Sequence[PublicKey], report: Report) 
         expected = ", ".join(sorted(given)) or "nobody"
         report.found("signer", f"signed by {', '.join(named)}, not by {expected}.", [ENVELOPE_FILE])
     elif not report.signers:
-        text = f"the signature of {', '.join(named)} does not hold: the statement was changed after signing."
+        text = f"the signature of {', '.join(named)} does not hold: it, or the statement, was changed."
         report.found("signer", text, [ENVELOPE_FILE])
     return payload
 
