@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from llmos.records.aggregates import formula_of
 from llmos.records.resample import LEVEL, ROUNDS, Draws, ends, figures, keys_of, table_of
@@ -66,7 +66,8 @@ def compare(
     difference = float(whole[0][0] - whole[1][0])
     low, high = ends(gaps)
     if len(keys) == 1 and all(np.isin(table, (0.0, 1.0)).all() for table in tables):
-        p_value = _mcnemar(tables[0][:, 0], tables[1][:, 0])
+        first, second = tables[0][:, 0], tables[1][:, 0]
+        p_value = mcnemar(int((first > second).sum()), int((first < second).sum()))
         return Paired(difference, low, high, p_value, "mcnemar", len(one))
     beyond = int((np.abs(gaps - gaps.mean()) >= abs(difference) - 1e-12).sum())
     p_value = (beyond + 1) / (ROUNDS + 1)
@@ -84,17 +85,19 @@ def bands(ties: Sequence[bool]) -> list[int]:
     return ranks
 
 
-def _mcnemar(one: Any, other: Any) -> float:
-    """Exact and two-sided: of the samples on which they differ each system wins half by chance."""
-    wins, losses = int(((one == 1) & (other == 0)).sum()), int(((one == 0) & (other == 1)).sum())
+def mcnemar(wins: int, losses: int) -> float:
+    """McNemar's test, exact and two-sided, over the samples on which two systems differ.
+
+    Of these each wins half by chance; the p-value is how likely a split this uneven were.
+    """
     differing, fewer = wins + losses, min(wins, losses)
     if not differing:
         return 1.0
-    logs = [
+    logs = (
         math.lgamma(differing + 1)
         - math.lgamma(k + 1)
         - math.lgamma(differing - k + 1)
         - differing * math.log(2)
         for k in range(fewer + 1)
-    ]
+    )
     return min(1.0, 2 * math.fsum(math.exp(x) for x in logs))

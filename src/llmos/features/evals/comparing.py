@@ -18,6 +18,7 @@ from llmos.features.repos.models import Repo
 from llmos.infra.db.upsert import insert_missing
 from llmos.infra.git.caches import LruCache
 from llmos.infra.runtime import Runtime
+from llmos.records.paired import mcnemar
 
 log = logging.getLogger(__name__)
 
@@ -59,27 +60,12 @@ def is_tie(one: Sequence[float], other: Sequence[float]) -> bool:
     """
     gaps = [a - b for a, b in zip(one, other, strict=True)]
     if all(value in (0.0, 1.0) for value in (*one, *other)):
-        return _mcnemar(gaps.count(1.0), gaps.count(-1.0)) >= LEVEL
+        return mcnemar(gaps.count(1.0), gaps.count(-1.0)) >= LEVEL
     mean = math.fsum(gaps) / len(gaps)
     spread = math.fsum((gap - mean) ** 2 for gap in gaps) / max(len(gaps) - 1, 1)
     if spread == 0:
         return mean == 0
     return math.erfc(abs(mean) / math.sqrt(2 * spread / len(gaps))) >= LEVEL
-
-
-def _mcnemar(wins: int, losses: int) -> float:
-    """Two-sided and exact: of the samples on which they differ each system wins half by chance."""
-    differing, fewer = wins + losses, min(wins, losses)
-    if not differing:
-        return 1.0
-    logs = (
-        math.lgamma(differing + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(differing - k + 1)
-        - differing * math.log(2)
-        for k in range(fewer + 1)
-    )
-    return min(1.0, 2 * math.fsum(math.exp(value) for value in logs))
 
 
 def _unpack(data: bytes) -> array[float]:
