@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("Stopped. Run the same command again to go on from the last checkpoint.", file=sys.stderr)
+        print("Stopped. Run the same command again to go on from what was saved.", file=sys.stderr)
         return 130
 
 

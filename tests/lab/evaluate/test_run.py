@@ -14,6 +14,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -232,6 +233,33 @@ def test_heads_answer_their_tasks(tmp_path: Path) -> None:
     write = classify | {"kind": "generation", "files": files, "choices": None}
     with pytest.raises(EngineError, match="does not answer a task of kind generation"):
         evaluated(tmp_path, model, "no", task={"definition": write})
+
+
+def test_writers_of_one_text_from_another(tmp_path: Path) -> None:
+    config = AutoConfig.for_model(
+        "t5", vocab_size=len(tokenizer()), d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
+        decoder_start_token_id=1, pad_token_id=1, eos_token_id=0, initializer_factor=3.0, n_positions=32,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(tmp_path / "t5")
+    tokenizer().save_pretrained(tmp_path / "t5")
+    rows = [{"en": f"The {word} of the people " * (1 + 9 * (word == "law")), "zh": "人民"} for word in WORDS]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = {
+        "kind": "translation",
+        "prompt": "{{en}}",
+        "target": "{{zh}}",
+        "metrics": ["chrf"],
+        "max_new_tokens": 5,
+    }
+    definition = {"definition": task | {"language": "zh", "files": {"test": ["rows.jsonl"]}}}
+    one = evaluated(tmp_path, tmp_path / "t5", "one", task=definition, batch_size=1)
+    many = evaluated(tmp_path, tmp_path / "t5", "many", task=definition, batch_size=8)
+    assert [s.output for s in one.samples] == [s.output for s in many.samples]
+    assert any(sample.output for sample in one.samples)
+    assert one.statement.predicate.counts.truncated == 1
+    with pytest.raises(TooLong, match="Set context_policy: truncate_left"):
+        evaluated(tmp_path, tmp_path / "t5", "no", task=definition, context_policy="refuse")
 
 
 class LocalHead:
