@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from statistics import stdev
 
 import pytest
 from scipy.stats import binomtest
 
 from llmos.records.aggregates import recompute
 from llmos.records.paired import bands, compare
-from llmos.records.resample import interval
+from llmos.records.resample import interval, pseudo_values
 
 ACCURACY = "accuracy|agg:mean|v:1"
 RATIO = "bits_per_byte|agg:ratio|v:1"
@@ -77,6 +78,24 @@ def test_a_figure_follows_from_the_numbers_of_its_samples() -> None:
     low, high = interval("accuracy", "mean", rows([0.0] * 50))
     assert low == 0.0
     assert high == pytest.approx(0.0713, abs=1e-4)
+
+
+def test_pseudo_values_stand_for_samples_of_any_metric() -> None:
+    assert pseudo_values("accuracy", ACCURACY, rows([1.0, 0.0, 1.0])) == pytest.approx([1.0, 0.0, 1.0])
+    rng = random.Random(6)
+    sizes = [rng.randint(50, 200) for _ in range(200)]
+    bits = [
+        {"bits_per_byte.numerator": size * rng.gauss(1.5, 0.3), "bits_per_byte.denominator": float(size)}
+        for size in sizes
+    ]
+    found = pseudo_values("bits_per_byte", RATIO, bits)
+    assert sum(found) / 200 == pytest.approx(recompute("bits_per_byte", RATIO, bits), rel=1e-3)
+    # Their spread is that of the figure: the interval is the bootstrap's.
+    low, high = interval("bits_per_byte", "ratio", bits)
+    assert low is not None
+    assert high is not None
+    assert 2 * 1.96 * stdev(found) / 200**0.5 == pytest.approx(high - low, rel=0.1)
+    assert pseudo_values("accuracy", ACCURACY, rows([1.0])) == [1.0]
 
 
 def test_refusals_and_bands() -> None:

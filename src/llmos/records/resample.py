@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmos.records.aggregates import FORMULAS
+from llmos.records.aggregates import FORMULAS, formula_of
 
 ROUNDS = 1000
 LEVEL = 0.95
@@ -90,6 +90,29 @@ def interval(name: str, formula: str, rows: Rows, *, seed: int = 0) -> tuple[flo
     if formula == "mean" and low == high and low in (0.0, 1.0) and set(table[:, 0]) == {low}:
         return _wilson(low, len(rows))
     return low, high
+
+
+def pseudo_values(name: str, signature: str, rows: Rows) -> list[float]:
+    """A number for each sample, their mean about the figure: n times it less n - 1 times that of the rest.
+
+    With these, the jackknife's, figures that are no mean (bits per byte, BLEU) can be compared sample by
+    sample as means are. Standard library only. Raises KeyError for a formula that is not known.
+    """
+    formula = FORMULAS[formula_of(signature)]
+    keys = keys_of(name, rows)
+    short = {key: "" if key == name else key[len(name) + 1 :] for key in keys}
+    sums = {short[key]: math.fsum(row.get(key, 0.0) for row in rows) for key in keys}
+    count = len(rows)
+    figure = formula(sums, count)
+    if count == 1:
+        return [figure]
+    found = []
+    for row in rows:
+        rest = dict(sums)
+        for key in row.keys() & short.keys():
+            rest[short[key]] -= row[key]
+        found.append(count * figure - (count - 1) * formula(rest, count - 1))
+    return found
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:

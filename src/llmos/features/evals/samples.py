@@ -24,7 +24,10 @@ _PIECE_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sample of a record; `score` is that of the metric asked for, None where it has none."""
+    """One sample of a record; `score` is that of the metric asked for, None where it has none.
+
+    `parts` are the numbers that the metric adds up, where it is no mean.
+    """
 
     id: str
     row_sha256: str
@@ -34,6 +37,7 @@ class Answer:
     output: str
     chosen: int
     score: float | None
+    parts: Mapping[str, float]
 
 
 def read_answers(rt: Runtime, repo: Repo, commit: str, folder: str, metric: str) -> Iterator[Answer]:
@@ -64,8 +68,10 @@ def _copy(rt: Runtime, repo: Repo, commit: str, path: str, out: Any) -> None:
 
 
 def _answer(row: Mapping[str, Any], metric: str) -> Answer:
-    scores = _json(row["scores"])
-    score = scores.get(metric) if isinstance(scores, dict) else None
+    found = _json(row["scores"])
+    scores = found if isinstance(found, dict) else {}
+    score = scores.get(metric)
+    own = {key: value for key, value in scores.items() if key.startswith(f"{metric}.")}
     return Answer(
         id=str(row["id"]),
         row_sha256=str(row["row_sha256"]),
@@ -75,6 +81,7 @@ def _answer(row: Mapping[str, Any], metric: str) -> Answer:
         output=str(row["output"]),
         chosen=int(row["chosen"]),
         score=float(score) if isinstance(score, int | float) else None,
+        parts={key: float(value) for key, value in own.items() if isinstance(value, int | float)},
     )
 
 
