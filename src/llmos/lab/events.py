@@ -73,6 +73,15 @@ class Reporter:
     def progress(self, done: float, total: float, unit: str) -> None:
         self._emit(Progress(done=done, total=total, unit=unit))
 
+    def bar(self, done: int, total: int, unit: str) -> None:
+        """Progress that people at a terminal see as one line, written over until all is done."""
+        self.progress(done, total, unit)
+        if not self._quiet and sys.stdout.isatty():
+            filled = 30 * done // max(total, 1)
+            end = "\n" if done >= total else ""
+            line = f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {total:,} {unit}"
+            print(line, end=end, flush=True, file=sys.stdout)
+
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Points of curves. People see a line at most every second; the rest sees all."""
         for name, value in values.items():

@@ -36,7 +36,7 @@ from llmos.wire.evaluation import (
 from llmos.wire.evaluation_recipe import EvaluationRecipe, Places
 
 # Questions between two looks at the log: more share more, fewer are asked again after a kill.
-CHUNK = 256
+CHUNK = 64
 ENDPOINT_CHUNK = 16
 
 
@@ -132,7 +132,7 @@ def _ask_all(
     size = ENDPOINT_CHUNK if model.folder is None else CHUNK
     left = [number for number in range(len(opened.questions)) if number not in log.found]
     total = len(opened.questions)
-    reporter.progress(total - len(left), total, "samples")
+    reporter.bar(total - len(left), total, "samples")
     for start in range(0, len(left), size):
         numbers = left[start : start + size]
         began = time.monotonic()
@@ -140,7 +140,7 @@ def _ask_all(
         each = (time.monotonic() - began) / len(numbers)
         _check_numbers(opened.questions, numbers, given)
         log.add({n: Answer(**a.to_json() | {"seconds": each}) for n, a in zip(numbers, given, strict=True)})
-        reporter.progress(total - len(left) + start + len(numbers), total, "samples")
+        reporter.bar(total - len(left) + start + len(numbers), total, "samples")
 
 
 def _check_numbers(questions: Sequence[Question], numbers: Sequence[int], given: Sequence[Answer]) -> None:
