@@ -75,6 +75,7 @@ def learning(bench: Bench) -> Iterator[Row]:
     """Five minutes of the quickstart on speeches and poems; the sources need a package registry."""
     recipe = _recipe("clm", *_corpora("speeches", "poems"), preset="tiny", minutes=5)
     recipe["data"] |= {"held_out": 0.01}
+    recipe["optimiser"] = {"name": "muon"}  # as the quickstart
     recipe["evaluation"] = {
         "samples": 6,
         "sample_tokens": 120,
