@@ -75,8 +75,7 @@ def is_refused(answer: Answer) -> bool:
 
 def forms() -> Iterator[str]:
     for route in page_routes():
-        # What runners call takes their own tokens only, never a cookie.
-        is_form = route.path not in WITHOUT_TOKEN and not route.path.startswith("/api/runners/")
+        is_form = route.path not in WITHOUT_TOKEN and not route.path.startswith("/api/")
         if route.method == "POST" and is_form:
             yield route.path
 
@@ -114,8 +113,13 @@ def test_no_api_call_rides_on_a_cookie_from_elsewhere(world: World, signed_in: t
     before = row_counts(world)
     taken = []
     for route in flat_routes(build_api()):
-        if not isinstance(route, APIRoute) or not route.endpoint.__module__.startswith("llmos.protocols"):
+        is_call = isinstance(route, APIRoute) and (
+            route.endpoint.__module__.startswith("llmos.protocols") or route.path.startswith("/api/")
+        )
+        # What runners call takes their own tokens only, never a cookie.
+        if not is_call or route.path.startswith("/api/runners/"):
             continue
+        assert isinstance(route, APIRoute)
         for method in sorted(route.methods & set(UNSAFE)):
             url = plain(route.path, world.usual)
             headers: dict[str, str | bytes] = {

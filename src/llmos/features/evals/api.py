@@ -32,7 +32,8 @@ def json_answer(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type="application/json")
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def _body(request: Request, actor: ActorDep) -> dict[str, Any]:
+    actor.require_user()
     data = await read_body(request.receive, limit_bytes=MAX_BODY_BYTES)
     try:
         value = orjson.loads(data)
@@ -87,7 +88,6 @@ def post_evaluations(
 ) -> Response:
     """Queue evaluations of a model: `benchmarks` ([{dataset, task?}]), `owner`, `revision`, `limit`,
     `flavor`."""
-    actor.require_user()
     with rt.database.reading() as look:
         model = access_repo(look, actor, RepoType.MODEL, ns, name)
         check_content(look, actor, model)
