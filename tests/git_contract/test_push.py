@@ -28,7 +28,9 @@ def test_a_push_moves_the_branch_and_is_recorded(clone, repo, live_rt):
     assert remote_refs(clone)["refs/heads/main"] == head
     with live_rt.database.reading() as db:
         assert db.get(Repo, repo.id).head_oid == head
-        events = db.scalars(select(OutboxEvent).where(OutboxEvent.topic == "RepoPushed")).all()
+        events = db.scalars(
+            select(OutboxEvent).where(OutboxEvent.topic == "RepoPushed").order_by(OutboxEvent.id)
+        ).all()
     updates = [
         item for event in events if event.payload["repo_id"] == repo.id for item in event.payload["updates"]
     ]

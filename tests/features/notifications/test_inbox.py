@@ -66,7 +66,7 @@ def test_a_repeated_event_tells_nobody_twice(stage: Stage) -> None:
     payload = {"thread_id": thread_id, "actor_id": stage.users["grace"].id, "old": "open", "new": "closed"}
     stage.write(lambda db: emit(db, "ThreadStatusChanged", payload))
     with stage.rt.database.reading() as db:
-        events = list(db.scalars(select(OutboxEvent)))
+        events = list(db.scalars(select(OutboxEvent).order_by(OutboxEvent.id)))
     stage.deliver()
     first = told(stage, "ada")
     assert first == [("watching", "opened.discussion"), ("watching", "status.closed")]
@@ -271,6 +271,8 @@ def test_many_people_are_told_at_once_and_their_unread_counted_at_once(stage: St
         assert queries.count_unread_of(db, ids) == {key: queries.count_unread(db, key) for key in ids}
         assert queries.count_unread_of(db, ids)[grace] == 2
         assert queries.count_unread_of(db, [root]) == {root: 1}
-        mails = db.scalars(select(OutboxEvent).where(OutboxEvent.topic == service.MAIL_TOPIC)).all()
+        mails = db.scalars(
+            select(OutboxEvent).where(OutboxEvent.topic == service.MAIL_TOPIC).order_by(OutboxEvent.id)
+        ).all()
         # What is watched goes into a digest, the mentions at once.
         assert sorted(mail.payload["user_id"] for mail in mails) == sorted([ada, grace])
