@@ -26,6 +26,7 @@ from llmos.features.evals.models import Benchmark, EvalJob, LogEntry
 from llmos.features.evals.naming import access_named
 from llmos.features.evals.signing_checks import Made, NotSigned, check_bundle, check_inputs, copy_folder
 from llmos.features.jobs.models import Job, JobAttempt, Runner
+from llmos.features.jobs.recipes import is_evaluation
 from llmos.features.repos.commit_targets import CommitTarget
 from llmos.features.repos.commits import CommitDraft
 from llmos.features.repos.models import Repo
@@ -57,7 +58,7 @@ _A_TURN = 5
 def note_finished(db: Session, payload: dict[str, Any]) -> None:
     """Line up a job that has evaluated something."""
     job = db.get(Job, payload["job_id"])
-    if job is None or job.state != "succeeded" or not (job.spec.get("recipe") or {}).get("evaluation"):
+    if job is None or job.state != "succeeded" or not is_evaluation(job.spec.get("recipe") or {}):
         return
     if db.get(EvalJob, job.id) is None:
         db.add(EvalJob(job_id=job.id))

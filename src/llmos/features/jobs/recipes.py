@@ -43,6 +43,11 @@ def recipe_part(value: Any, *names: str) -> Any:
     return value
 
 
+def is_evaluation(recipe: dict[str, Any]) -> bool:
+    """Whether it measures a model. A training's `evaluation` says how often it looks at its held-out part."""
+    return "evaluation" in recipe and "objective" not in recipe
+
+
 def recipe_inputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     """Volumes of a job for what the recipe names: data sets, base model, tokenizer."""
     found: dict[str, dict[str, Any]] = {}
@@ -57,7 +62,7 @@ def recipe_inputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _named(recipe: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    if recipe_part(recipe, "evaluation") is not None:
+    if is_evaluation(recipe):
         yield from _evaluated(recipe["evaluation"])
         return
     for part in ("sources", "validation"):
