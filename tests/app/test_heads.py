@@ -36,6 +36,11 @@ def get_addresses() -> list[str]:
     return [*found, "/settings/applications", "/login", "/ada/headed", "/ada/headed/commits/main", "/nobody"]
 
 
+def own_less(answer: httpx.Response) -> dict[str, str]:
+    found = {name: value for name, value in answer.headers.items() if name not in OWN}
+    return found | ({"content-length": ""} if "x-xet-access-token" in answer.headers else {})
+
+
 def test_every_get_route_answers_head(server: LiveServer) -> None:
     HfApi(endpoint=server.url, token=server.tokens["ada"]).create_repo("ada/headed", exist_ok=True)
     addresses = get_addresses()
@@ -48,15 +53,10 @@ def test_every_get_route_answers_head(server: LiveServer) -> None:
     worked = 0
     with httpx.Client(base_url=server.url, headers=headers) as client:
         for address in addresses:
-            get, head = client.get(address), client.head(address)
+            get, head, again = client.get(address), client.head(address), client.get(address)
             assert head.content == b"", address
             assert head.status_code == get.status_code, address
-            both = [
-                {name: value for name, value in answer.headers.items() if name not in OWN}
-                for answer in (get, head)
-            ]
-            if "x-xet-access-token" in get.headers:
-                both = [answer | {"content-length": ""} for answer in both]
-            assert both[1] == both[0], address
+            # A page says how long ago something was, which may be a digit longer a moment later.
+            assert own_less(head) in (own_less(get), own_less(again)), address
             worked += get.status_code == 200
     assert worked > 20
