@@ -117,6 +117,20 @@ class Jobs:
         self.http.post(f"/api/jobs/{self.person}/{job_id}/cancel").raise_for_status()
 
 
+@contextmanager
+def worker(server: LiveServer) -> Iterator[None]:
+    """The process beside the server: leases, the outbox, signing. Its log is `worker.log` of the home."""
+    command = [sys.executable, "-m", "llmos.app.worker"]
+    with (
+        (server.home / "worker.log").open("ab") as log,
+        subprocess.Popen(command, env=server.env, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
 def wait_until(
     condition: Callable[[], object], *, limit_s: float = LIMIT_S, what: Callable[[], object] = lambda: ""
 ) -> None:

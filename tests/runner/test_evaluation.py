@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,7 +12,7 @@ import pytest
 from huggingface_hub import HfApi, snapshot_download
 
 import llmos
-from kit.runners import register, start_runner, wait_until
+from kit.runners import register, start_runner, wait_until, worker
 from kit.server import LiveServer
 from kit.tiny_models import make_model
 from llmos.runner.bubblewrap import probe_isolation
@@ -23,24 +20,6 @@ from llmos.runner.bubblewrap import probe_isolation
 SAMPLES = Path(llmos.__path__[0]) / "lab" / "samples"
 MODEL, BENCHMARK = "ada/judged", "ada/poem-lines"
 OVER = ("COMPLETED", "ERROR", "CANCELED")
-
-
-@contextmanager
-def worker(server: LiveServer, log: Path) -> Iterator[None]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("LLMOS_")}
-    with (
-        log.open("wb") as file,
-        subprocess.Popen(
-            [sys.executable, "-m", "llmos.app.worker"],
-            env=env | server.env,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 def run_llmos(server: LiveServer, *words: str) -> subprocess.CompletedProcess[str]:
@@ -76,12 +55,12 @@ def test_from_the_button_to_a_score_anybody_can_check(server: LiveServer, tmp_pa
 
         runner = start_runner(server, tmp_path / "runner", register(server, "judge"))
         try:
-            with worker(server, tmp_path / "worker.log"):
+            with worker(server):
                 wait_until(lambda: stage() in OVER, limit_s=240, what=told)
                 assert stage() == "COMPLETED", told()
                 wait_until(
                     lambda: list(hub.get_dataset_leaderboard(BENCHMARK)),
-                    what=(tmp_path / "worker.log").read_text,
+                    what=(server.home / "worker.log").read_text,
                 )
         finally:
             runner.terminate()

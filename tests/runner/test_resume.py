@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from kit.databases import Databases
 from kit.people import add_people
-from kit.runners import Jobs, register, runner, start_runner, wait_until
+from kit.runners import Jobs, register, runner, start_runner, wait_until, worker
 from kit.server import LiveServer, live_server
 from llmos.infra.runtime import open_runtime
 from llmos.infra.settings import Settings
@@ -59,20 +55,6 @@ def test_another_machine_ends_the_run_bit_by_bit(tmp_path: Path, _databases: Dat
     with live_server(home, **extra) as server, worker(server):
         server.tokens.update(tokens)
         _lose_a_machine(server, tmp_path)
-
-
-@contextmanager
-def worker(server: LiveServer) -> Iterator[None]:
-    """The process beside the server that takes leases away."""
-    command = [sys.executable, "-m", "llmos.app.worker"]
-    with (
-        (server.home / "worker.log").open("ab") as log,
-        subprocess.Popen(command, env=server.env, stdout=log, stderr=subprocess.STDOUT) as process,
-    ):
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 def _lose_a_machine(server: LiveServer, tmp_path: Path) -> None:

@@ -99,9 +99,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from llmos.lab.evaluate.recipe import is_evaluation
+    from llmos.lab.evaluate.recipe import does_evaluate
 
-    if is_evaluation(options.recipe):
+    if does_evaluate(options.recipe):
         return _evaluate(options)
     from llmos.lab.events import Reporter
     from llmos.lab.recipes.load import load_recipe

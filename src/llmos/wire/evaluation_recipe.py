@@ -1,7 +1,7 @@
 """What to evaluate: one task on one model, complete, as a document that people write and jobs carry.
 
-Version 1. The document has a top-level `evaluation:`, which tells it from a recipe that trains. What
-comes back is told in `llmos.wire.evaluation`.
+Version 1. The document has a top-level `evaluation:` and no `objective:`, which every recipe that trains
+has. What comes back is told in `llmos.wire.evaluation`.
 """
 
 from __future__ import annotations
@@ -146,6 +146,12 @@ class EvaluationRecipe(Plan):
     version: Literal[1] = 1
     evaluation: EvaluationPlan
     push: PushPlan = PushPlan()
+
+
+def is_evaluation(recipe: dict[str, Any]) -> bool:
+    """Which kind a recipe is of: a training has an `objective`, and its `evaluation` says how it looks at
+    its held-out part."""
+    return "evaluation" in recipe and "objective" not in recipe
 
 
 class Places(Plan):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmos.features.jobs.recipes import is_evaluation, recipe_inputs
+from llmos.features.jobs.recipes import recipe_inputs
+from llmos.wire.evaluation_recipe import is_evaluation
 
 
 def sources(recipe: dict[str, object]) -> set[tuple[str, str]]:

@@ -26,7 +26,6 @@ from llmos.features.evals.models import Benchmark, EvalJob, LogEntry
 from llmos.features.evals.naming import access_named
 from llmos.features.evals.signing_checks import Made, NotSigned, check_bundle, check_inputs, copy_folder
 from llmos.features.jobs.models import Job, JobAttempt, Runner
-from llmos.features.jobs.recipes import is_evaluation
 from llmos.features.repos.commit_targets import CommitTarget
 from llmos.features.repos.commits import CommitDraft
 from llmos.features.repos.models import Repo
@@ -47,6 +46,7 @@ from llmos.records.bundle import (
 )
 from llmos.records.canonical import canonical
 from llmos.wire.evaluation import VERIFY_TOKEN, MetricValue, Statement
+from llmos.wire.evaluation_recipe import is_evaluation
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ import yaml
 
 from llmos.core.errors import BadRequest
 from llmos.infra.i18n import lazy
+from llmos.wire.evaluation_recipe import is_evaluation
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 MAX_YAML_CHARS = 60_000
@@ -41,11 +42,6 @@ def recipe_part(value: Any, *names: str) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def is_evaluation(recipe: dict[str, Any]) -> bool:
-    """Whether it measures a model. A training's `evaluation` says how often it looks at its held-out part."""
-    return "evaluation" in recipe and "objective" not in recipe
 
 
 def recipe_inputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:

@@ -93,14 +93,14 @@ def open_source(source: Source, *, base: Path, hub: Hub | None = None) -> Opened
 def _open_laid(source: Source, folder: Path) -> Opened:
     """A data set whose files a runner laid into `folder`, at the revision the job was given."""
     paths = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
-    card = _front_matter(folder / "README.md")
+    card = front_matter(folder / "README.md")
     files = [_local(folder / path) for path in split_files(card, paths, source)]
     licence = card.get("license")
     known = licence if isinstance(licence, str) else None
     return Opened(source, files, source.dataset, source.revision, known)
 
 
-def _front_matter(card: Path) -> dict[str, Any]:
+def front_matter(card: Path) -> dict[str, Any]:
     """The YAML at the head of a card; {} where there is none that can be read."""
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     found = re.match(r"---\r?\n(.*?)\r?\n---", text, re.S)

@@ -9,19 +9,19 @@ import yaml
 from llmos.lab.evaluate.tasks.schema import TaskError
 from llmos.records.bundle import parse_recipe
 from llmos.records.errors import RecordError
-from llmos.wire.evaluation_recipe import EvaluationRecipe
+from llmos.wire.evaluation_recipe import EvaluationRecipe, is_evaluation
 
 _MAX_BYTES = 1_000_000
 
 
-def is_evaluation(path: Path) -> bool:
-    """Whether a recipe evaluates: it has `evaluation:` and no `objective:`, as every training has."""
+def does_evaluate(path: Path) -> bool:
+    """Whether the recipe in a file is one that evaluates."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         # Whoever reads it next says what is wrong with it.
         return False
-    return isinstance(value, dict) and "evaluation" in value and "objective" not in value
+    return isinstance(value, dict) and is_evaluation(value)
 
 
 def read_recipe(path: Path) -> EvaluationRecipe:

@@ -97,6 +97,7 @@ def read_query(params: QueryParams, tasks: list[Benchmark]) -> tuple[BoardQuery,
     task = next((one for one in tasks if one.task_id == wanted), None)
     if task is None:
         raise NotFound(lazy("This benchmark has no task %(task)s.", task=wanted[:100]))
+    sort = params.get("sort", "")
     query = BoardQuery(
         task_id=task.task_id,
         size=params.get("size", ""),
@@ -105,7 +106,7 @@ def read_query(params: QueryParams, tasks: list[Benchmark]) -> tuple[BoardQuery,
         precision=params.get("precision", "")[:20],
         evidence=params.get("evidence", ""),
         has_open_data=params.get("open_data") == "on",
-        sort=params.get("sort") if params.get("sort") in SORTS else "score",  # type: ignore[arg-type]
+        sort=sort if sort in SORTS else "score",
     )
     return query, task
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +12,13 @@ import torch
 from torch import Tensor
 
 from llmos.lab.evaluate.engines.base import NEAR, Generated, GenerateRequest, NotANumber, TooLong
+from llmos.lab.evaluate.engines.double import Double
 from llmos.lab.evaluate.engines.encode import Encoder
 from llmos.lab.evaluate.engines.forward import TOKENS, Prefix, Tree, lay_out, plain, tree_mask
 from llmos.lab.evaluate.engines.grouping import alike, batches
 
 # A sampled number this near to the border between two tokens is settled like a near tie.
 _NEAR_BORDER = 1e-4
-_SETTLED_PARAMETERS = 1 << 28
 # Tokens whose text may begin before the stop string that ends in the newest one.
 _MARGIN = 4
 
@@ -43,15 +42,23 @@ class Decoder:
     """
 
     def __init__(
-        self, model: Any, encoder: Encoder, max_length: int, batch_size: int, *, truncate: bool, sharing: bool
+        self,
+        model: Any,
+        double: Double,
+        encoder: Encoder,
+        max_length: int,
+        batch_size: int,
+        *,
+        truncate: bool,
+        sharing: bool,
     ) -> None:
         self.model, self.encoder, self.max_length = model, encoder, max_length
+        self._double = double
         # Alone a row needs no filling, which not every architecture understands.
         self.batch_size = batch_size if sharing else 1
         self.truncate, self.sharing = truncate, sharing
         self.tokens = 0
         self._ends = _end_tokens(model, encoder.tokenizer)
-        self._double: Any = None
 
     @torch.inference_mode()
     def generate(
@@ -118,10 +125,10 @@ class Decoder:
         seen = torch.from_numpy(layout.groups >= 0)
         seen = torch.cat([torch.ones(len(rows), len(prefix), dtype=torch.bool), seen], dim=1)
         ids, positions = torch.from_numpy(layout.ids), torch.from_numpy(layout.positions)
-        mask: Tensor | None = tree_mask(layout.groups, len(prefix), self.model.dtype)
+        mask = tree_mask(layout.groups, len(prefix), self.model.dtype)
         while True:
             # A row alone that shares nothing goes the way every architecture knows.
-            extra = {} if not self.sharing else {"attention_mask": mask.to(device)}  # type: ignore[union-attr]
+            extra = {"attention_mask": mask.to(device)} if self.sharing else {}
             found = self.model(
                 input_ids=ids.to(device),
                 position_ids=positions.to(device),
@@ -156,14 +163,11 @@ class Decoder:
 
     def _settled(self, row: _Row, logits: Tensor) -> Tensor:
         """The logits of this step in double precision, to eight digits."""
-        small = sum(parameter.numel() for parameter in self.model.parameters()) <= _SETTLED_PARAMETERS
-        if self.model.dtype != torch.float32 or not small:
+        if not self._double.is_possible:
             return logits
-        if self._double is None:
-            self._double = copy.deepcopy(self.model).double()
         ids = [*row.prompt, *row.made]
         self.tokens += len(ids)
-        return plain(self._double, [ids], len(ids) - 1)[0, 0].round(decimals=8)
+        return plain(self._double.model, [ids], len(ids) - 1)[0, 0].round(decimals=8)
 
     # When to stop
 

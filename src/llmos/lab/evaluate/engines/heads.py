@@ -22,6 +22,7 @@ from llmos.lab.evaluate.engines.base import (
     TooLong,
 )
 from llmos.lab.evaluate.engines.loading import load_model, load_tokenizer, max_length_of
+from llmos.lab.models.build import count_parameters
 
 # An answer of more tokens is none that was asked for.
 _LONGEST_ANSWER = 30
@@ -50,7 +51,7 @@ class _Loaded:
             engine="llmos-heads/1",
             dtype=str(self.model.dtype).removeprefix("torch."),
             device=str(self.model.device),
-            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            parameters=count_parameters(self.model)[0],
             max_length=self.max_length,
         )
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from llmos.lab.evaluate.engines.base import (
     EngineError,
@@ -22,6 +20,7 @@ from llmos.lab.evaluate.engines.base import (
     TooLong,
 )
 from llmos.lab.evaluate.engines.decoding import Decoder
+from llmos.lab.evaluate.engines.double import Double
 from llmos.lab.evaluate.engines.encode import Encoder
 from llmos.lab.evaluate.engines.forward import (
     LOGITS,
@@ -38,9 +37,7 @@ from llmos.lab.evaluate.engines.forward import (
 )
 from llmos.lab.evaluate.engines.grouping import alike, batches, windows
 from llmos.lab.evaluate.engines.loading import load_model, load_tokenizer, max_length_of
-
-# A copy in double precision is made of models up to this size only (2 GiB).
-SETTLED_PARAMETERS = 1 << 28
+from llmos.lab.models.build import count_parameters
 
 
 @dataclass(frozen=True)
@@ -87,14 +84,14 @@ class LocalEngine:
         self._sharing = can_share(self.model)
         self._plain_size = 1 if lengths_matter(self.model) else self.batch_size
         self._prefix: Prefix | None = None
-        self._double: Any = None
+        self._double = Double(self.model)
 
     def facts(self) -> Facts:
         return Facts(
             engine="llmos-local/1",
             dtype=str(self.model.dtype).removeprefix("torch."),
             device=str(self.model.device),
-            parameters=sum(p.numel() for p in self.model.parameters()),
+            parameters=count_parameters(self.model)[0],
             max_length=self.max_length,
             chat_template=self.tokenizer.get_chat_template() if self.tokenizer.chat_template else None,
             notes=[]
@@ -103,7 +100,8 @@ class LocalEngine:
         )
 
     def close(self) -> None:
-        self._prefix = self._double = None
+        self._prefix = None
+        self._double = Double(self.model)
 
     def chat(self, messages: Sequence[dict[str, str]]) -> str:
         """The messages as the model's chat template writes them, up to where its answer begins."""
@@ -129,16 +127,13 @@ class LocalEngine:
 
     def settle(self, requests: Sequence[Request]) -> list[list[Score]] | None:
         """In double precision, one row at a time, to eight digits: the same on every machine."""
-        if self.model.dtype != torch.float32 or self._count() > SETTLED_PARAMETERS:
+        if not self._double.is_possible:
             return None
         found = self._score(requests, self._read_double)
         return [
             [Score(round(s.logprob, 8), s.is_greedy, s.tokens, False, s.truncated) for s in row]
             for row in found
         ]
-
-    def _count(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters())
 
     def _score(
         self, requests: Sequence[Request], reader: Callable[[list[_Branch]], list[list[Read]]]
@@ -202,7 +197,7 @@ class LocalEngine:
                 grown,
                 size=self.batch_size,
                 width=lambda row: row[0].width,
-                most=lambda width, p=shared: TOKENS // (width + p // 4 + 1),  # type: ignore[misc]
+                most=partial(_most_rows, shared),
             ):
                 self._grow(prefix, batch, found)
         return found
@@ -244,10 +239,8 @@ class LocalEngine:
         return self._read_rows(self.model, rows, self._plain_size)
 
     def _read_double(self, branches: list[_Branch]) -> list[list[Read]]:
-        if self._double is None:
-            self._double = copy.deepcopy(self.model).double()
         rows = [([*b.context, *b.tokens[:-1]], len(b.context) - 1, b.tokens) for b in branches]
-        return self._read_rows(self._double, rows, 1)
+        return self._read_rows(self._double.model, rows, 1)
 
     def _read_rows(
         self, model: Any, rows: Sequence[tuple[list[int], int, Sequence[int]]], size: int
@@ -309,6 +302,7 @@ class LocalEngine:
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generated]:
         decoder = Decoder(
             self.model,
+            self._double,
             self.encoder,
             self.max_length,
             self.batch_size,
@@ -319,3 +313,8 @@ class LocalEngine:
         self.tokens += decoder.tokens
         self.truncated += sum(answer.truncated for answer in found)
         return found
+
+
+def _most_rows(shared: int, width: int) -> int:
+    """Rows at a time; `shared` tokens before each cost a quarter of its own."""
+    return TOKENS // (width + shared // 4 + 1)

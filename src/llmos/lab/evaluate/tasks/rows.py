@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.lab.data.errors import DataError
-from llmos.lab.data.sources import _front_matter, local_files, split_files
+from llmos.lab.data.sources import front_matter, local_files, split_files
 from llmos.lab.evaluate.tasks.schema import Task, TaskError
 from llmos.lab.inputs import laid_inputs
 from llmos.lab.recipes.schema import Source
@@ -37,7 +37,7 @@ class Dataset:
         return self.fetch(path)
 
     def card(self) -> dict[str, Any]:
-        return _front_matter(self.fetch("README.md")) if "README.md" in self.paths else {}
+        return front_matter(self.fetch("README.md")) if "README.md" in self.paths else {}
 
 
 def open_folder(
