@@ -6,7 +6,7 @@ export LLMOS_EXTRAS ?= all
 # In the house's own test runs every warning is an error and nothing waits for a terminal.
 TEST_FLAGS ?=
 
-.PHONY: help setup setup-lab setup-ray setup-lm-eval setup-dev up test test-postgres test-slow lint types imports unit browser pg clients bench fmt docs clean
+.PHONY: help setup setup-lab setup-ray setup-qlora setup-llamacpp setup-lm-eval setup-dev up test test-postgres test-slow lint types imports unit browser pg clients bench fmt docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,12 @@ setup-lab:  ## install the training side (torch, transformers) in an environment
 
 setup-ray:  ## install Ray (300 MB) beside the training side, for runners that give trainings to a cluster
 	@scripts/setup.sh ray
+
+setup-qlora:  ## install bitsandbytes (125 MB) beside the training side, for lora.quantize
+	@scripts/setup.sh qlora
+
+setup-llamacpp:  ## build llama.cpp (17 minutes) for the training side: GGUF files served as they are
+	@scripts/setup.sh llamacpp
 
 setup-lm-eval:  ## install lm-eval beside the training side: its catalogue of tasks, and what we compare with
 	@scripts/setup.sh lm-eval
@@ -48,7 +54,7 @@ types: setup-dev
 imports: setup-dev
 	@.venv/bin/lint-imports
 
-test-slow: setup-dev setup-ray setup-lm-eval  ## stress, crash and soak tests
+test-slow: setup-dev setup-ray setup-qlora setup-lm-eval  ## stress, crash and soak tests
 	@.venv/bin/pytest -q -m slow tests
 
 clients: setup-dev  ## contract tests with other versions of the Hub client

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs one side of LLMOS: hub (the server), lab (training), ray (clusters), lm-eval (its catalogue of
-# tasks), dev (tests) or bench.
+# Installs one side of LLMOS: hub (the server), lab (training), ray (clusters), qlora (bases in four bits),
+# llamacpp (GGUF files served packed), lm-eval (its catalogue of tasks), dev (tests) or bench.
 # A second run finds the stamp of the lock file and ends at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -112,6 +112,31 @@ beside() {
 }
 
 setup_ray() { beside ray; }
+
+# bitsandbytes, in a folder that only runs with lora.quantize look into.
+setup_qlora() {
+    local base=.venv-lab
+    [ -f "$stamps/lab" ] && [ -x .venv-lab/bin/python ] || base=.venv
+    fresh qlora requirements/qlora.lock && [ -d "$base/qlora/bitsandbytes" ] && return
+    make_venv
+    if ! "$base/bin/python" -c 'import torch' 2>/dev/null; then base=.venv-lab; setup_lab; fi
+    say "Installing bitsandbytes"
+    "$base/bin/python" -m pip install -q --disable-pip-version-check --no-deps --require-hashes --upgrade \
+        --target "$base/qlora" -r requirements/qlora.lock
+    stamp qlora requirements/qlora.lock
+}
+
+# llama.cpp's binding, built here: some seventeen minutes of one processor, with a C++ compiler.
+setup_llamacpp() {
+    local base=.venv-lab
+    [ -f "$stamps/lab" ] && [ -x .venv-lab/bin/python ] || base=.venv
+    fresh llamacpp requirements/llamacpp.lock && compgen -G "$base/lib/python3*/site-packages/llama_cpp" >/dev/null && return
+    make_venv
+    if ! "$base/bin/python" -c 'import torch' 2>/dev/null; then base=.venv-lab; setup_lab; fi
+    say "Building llama.cpp"
+    install_lock requirements/llamacpp.lock "$base/bin/python"
+    stamp llamacpp requirements/llamacpp.lock
+}
 
 setup_lm_eval() { beside lm-eval; }
 
