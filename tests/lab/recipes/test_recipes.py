@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from llmos.cli import main
+from llmos.cli.root import main
 from llmos.lab.recipes.json_schema import SCHEMA_PATH, schema_text
 from llmos.lab.recipes.load import RecipeError, dump_recipe, load_recipe, parse_recipe
 from llmos.lab.recipes.resolve import resolve
@@ -31,6 +31,14 @@ training:
         (GOOD.replace(": 3", ": soon"), 6, "training.max_minutes", "valid number"),
         (GOOD + "  max_minutes: 4\n", 7, "training.max_minutes", "is there twice"),
         (GOOD + "lora: {rank: 8}\n", 1, "", "lora needs model.base"),
+        (GOOD.replace("clm", "classify") + "model: {base: b}\nlora: {quantize: nf4}\n", 1, "", "new head"),
+        (GOOD + "model: {base: a/b, gguf_file: a}\nlora: {quantize: nf4}\n", 1, "", "needs a base in safe"),
+        (
+            GOOD + "  distributed: fsdp\noptimiser: {name: muon}\n",
+            1,
+            "",
+            "fsdp does not go with optimiser.name muon",
+        ),
         (GOOD + "model: {family: bert}\n", 1, "", "needs a family of llama, gpt2, qwen"),
         (GOOD.replace("objective: clm\n", ""), 1, "objective", "must be there"),
         ("objective: [clm\n", 2, "", "not YAML"),

@@ -16,7 +16,7 @@ from llmos.lab.recipes.schema import TrainTokenizer
 from llmos.lab.samples import sample
 from llmos.lab.tokenizers.compare import as_table, by_language, compare
 from llmos.lab.tokenizers.specials import specials_of
-from llmos.lab.tokenizers.train import fast_of, save, train, train_fast
+from llmos.lab.tokenizers.train import fast_of, save, thinned, train, train_fast
 
 ENGLISH = sample("english.txt").read_text(encoding="utf-8")[:30_000]
 CHINESE = sample("chinese.txt").read_text(encoding="utf-8")[:10_000]
@@ -24,7 +24,9 @@ CHINESE = sample("chinese.txt").read_text(encoding="utf-8")[:10_000]
 
 @pytest.fixture(scope="module")
 def bpe() -> PreTrainedTokenizerFast:
-    return train(TrainTokenizer(type="bpe", vocab_size=700), [ENGLISH, CHINESE], max_length=256)
+    return train(
+        TrainTokenizer(type="bpe", vocab_size=700, chat_template=True), [ENGLISH, CHINESE], max_length=256
+    )
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +134,11 @@ def test_refusals() -> None:
         train(TrainTokenizer(type="bpe", vocab_size=200), [ENGLISH])
     with pytest.raises(DataError, match="no text to make a tokenizer"):
         train(TrainTokenizer(type="bpe", vocab_size=400), ["", ""])
+
+
+def test_of_many_texts_some_are_taken_from_everywhere() -> None:
+    texts = [f"{number:04}" for number in range(1000)]
+    assert list(thinned(texts, 4000)) == texts
+    found = list(thinned(iter(texts), 1000))
+    assert found == texts[::4]
+    assert list(thinned(["long" * 10], 3)) == ["long" * 10]

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from llmos.lab.recipes.load import dump_recipe, parse_recipe
 from llmos.lab.samples import sample
@@ -27,10 +29,12 @@ evaluation: {{every_steps: 3, samples: 0, max_examples: 8}}
 """
 
 
-def run(folder: Path, *, processes: int, resume: Path | None = None) -> dict[str, list[float]]:
+def run(
+    folder: Path, *, processes: int, resume: Path | None = None, text: str = RECIPE
+) -> dict[str, list[float]]:
     """Train in a program of its own; the curves it tells of, and its model in `folder`/output."""
     folder.mkdir()
-    recipe = parse_recipe(RECIPE)
+    recipe = parse_recipe(text)
     (folder / "recipe.yaml").write_text(dump_recipe(recipe))
     env = {key: value for key, value in os.environ.items() if not key.startswith(("LLMOS_", "HF_"))}
     # Their own caches: nothing that one run has made is there for another.
@@ -71,3 +75,24 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     run(tmp_path / "again", processes=2, resume=kept)
     weights = [(tmp_path / name / "output" / "model.safetensors").read_bytes() for name in ("two", "again")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+def test_a_model_in_parts_learns_what_a_whole_one_does(tmp_path: Path) -> None:
+    """fsdp on two processes against one process: losses, a whole model that loads, and going on."""
+    text = RECIPE.replace(", ema: 0.9", ", distributed: fsdp")
+    one = run(tmp_path / "one", processes=1, text=text)
+    two = run(tmp_path / "two", processes=2, text=text)
+    for name in ("train/loss", "eval/loss", "train/gradient_norm"):
+        assert two[name] == pytest.approx(one[name], rel=1e-3), name
+    alone, together = (load_file(tmp_path / name / "output" / "model.safetensors") for name in ("one", "two"))
+    assert alone.keys() == together.keys()
+    for name, tensor in alone.items():
+        assert (tensor - together[name]).norm() <= 2e-3 * (tensor.norm() + 1e-3), name
+    for folder in (tmp_path / "two" / "output", tmp_path / "two" / "output" / "checkpoint-3"):
+        assert json.loads((folder / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+        AutoModelForCausalLM.from_pretrained(folder)
+    run(tmp_path / "again", processes=2, resume=tmp_path / "two" / "output" / "checkpoint-3", text=text)
+    again = load_file(tmp_path / "again" / "output" / "model.safetensors")
+    for name, tensor in together.items():
+        assert torch.equal(tensor, again[name]), name

@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM
 from llmos.lab.events import Reporter
 from llmos.lab.outputs.push import published_files
 from llmos.lab.recipes.load import parse_recipe
-from llmos.lab.recipes.schema import Recipe
+from llmos.lab.recipes.schema import TUNED_BY_TRL, Recipe
 from llmos.lab.samples import sample
-from llmos.lab.train.run import TUNED_BY_TRL, train
+from llmos.lab.train.run import train
 
 # TRL and transformers tell each other of names to come.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmos.core.errors import Unprocessable
 from llmos.lab.models.presets import configuration
+from llmos.lab.models.quantized import load_options
 from llmos.lab.recipes.schema import Model, Recipe
 
 _CONFIGS = {
@@ -54,6 +55,8 @@ def build_model(recipe: Recipe, tokenizer: Any, labels: list[str], *, where: str
     auto = getattr(transformers, _AUTO[recipe.objective])
     extra = _label_fields(recipe, labels)
     if recipe.model.base is not None:
+        if recipe.lora and recipe.lora.quantize:
+            extra |= load_options()
         return _load(auto, recipe.model, where or recipe.model.base, extra)
     model = _new(auto, _new_config(recipe, tokenizer, extra), recipe)
     model.generation_config = _generation(model, tokenizer) if model.can_generate() else None
@@ -119,7 +122,7 @@ def _load(auto: Any, choice: Model, where: str, extra: dict[str, Any]) -> Any:
         options["gguf_file"] = choice.gguf_file
     else:
         options["use_safetensors"] = True
-    if extra:
+    if "id2label" in extra or "num_labels" in extra:
         options["ignore_mismatched_sizes"] = True
     if choice.revision and not Path(where).is_dir():
         options["revision"] = choice.revision
@@ -152,5 +155,12 @@ def _generation(model: Any, tokenizer: Any) -> Any:
 
 def count_parameters(model: Any) -> tuple[int, int]:
     """All parameters, tied ones once, and those that are trained."""
-    total = sum(p.numel() for p in model.parameters())
+    total = sum(_size(p) for p in model.parameters())
     return total, sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _size(parameter: Any) -> int:
+    """Numbers of a parameter; in four bits two share a byte."""
+    state = getattr(parameter, "quant_state", None)
+    count: int = parameter.numel() if state is None else state.shape.numel()
+    return count

@@ -192,14 +192,24 @@ def seq2seq_batch(examples: list[Row], pad_id: int, start_id: int) -> Batch:
     }
 
 
-def unigram_loss(train: Any, held_out: Any) -> float:
-    """What a model that knows only how frequent each token is would lose a token, in nats.
+def unigram_loss(train: Any, rows: Iterator[Batch], special: Sequence[int]) -> float:
+    """What a model that knows only how frequent each token of text is would lose a target, in nats.
 
-    Both are token caches; counts are smoothed by one.
+    `train` is a token cache, `rows` are held-out batches of an objective: what is guessed there counts.
+    Special tokens (ends of texts, numbers of hidden spans) cost it nothing, which no model beats. Counts are
+    smoothed by one.
     """
     counts = np.bincount(np.asarray(train.tokens), minlength=int(train.facts["vocab_size"])) + 1.0
-    tokens = np.asarray(held_out.tokens)
-    return float(-(np.log(counts[tokens] / counts.sum())).mean())
+    counts[list(special)] = 0.0
+    costs = np.zeros_like(counts)
+    text = counts > 0
+    costs[text] = -np.log(counts[text] / counts.sum())
+    total, asked = 0.0, 0
+    for batch in rows:
+        targets = batch["labels"].numpy()
+        targets = targets[targets != IGNORED]
+        total, asked = total + float(costs[targets].sum()), asked + len(targets)
+    return total / max(asked, 1)
 
 
 def token_byte_lengths(tokenizer: Any) -> np.ndarray[Any, np.dtype[np.int64]]:

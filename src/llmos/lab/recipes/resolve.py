@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from llmos.lab.models.presets import PRESETS, TOKENIZER_OF
+from llmos.lab.models.presets import LEAST_WORDPIECE, PRESETS, SMALL, TOKENIZER_OF
 from llmos.lab.recipes.schema import (
     FAMILY_OF,
     PRETRAINING,
@@ -62,15 +62,21 @@ def _fill_model(full: Recipe, fill: Any) -> None:
         if full.tokenizer.from_ is None and full.tokenizer.train is None:
             full.tokenizer.train = TrainTokenizer()
         if train := full.tokenizer.train:
-            kind = TOKENIZER_OF.get(family, "bpe")
-            fill(train, "tokenizer.train", "type", kind, f"what {family} models use")
             size = shape.vocab_size
             fill(train, "tokenizer.train", "vocab_size", size, f"preset {full.model.preset}")
-        pairs = {"bert": "next", "albert": "order"}.get(family, "none")
-        pairs = pairs if full.objective == "mlm" else "none"
-        fill(full.denoising, "denoising", "sentence_pairs", pairs, f"as {family} was trained")
-        share = 0.3 if family == "bart" else 0.15
-        fill(full.denoising, "denoising", "mask_share", share, f"as {family} was trained")
+            kind, reason = TOKENIZER_OF.get(family, "bpe"), f"what {family} models use"
+            if kind == "wordpiece" and (train.vocab_size or size) < LEAST_WORDPIECE:
+                kind, reason = "bpe", "few tokens: WordPiece could not spell Chinese with them"
+            fill(train, "tokenizer.train", "type", kind, reason)
+        pairs, reason = {"bert": "next", "albert": "order"}.get(family, "none"), f"as {family} was trained"
+        if full.objective != "mlm" or full.model.preset in SMALL:
+            pairs, reason = "none", "a small model has enough to do with words"
+        fill(full.denoising, "denoising", "sentence_pairs", pairs, reason)
+        share, reason = 0.3 if family == "bart" else 0.15, f"as {family} was trained"
+        if full.model.preset in SMALL and family != "bart":
+            # Wettig et al. 2023 (masks), Tay et al. 2023 (spans): what is hidden is all that teaches.
+            share, reason = 0.5 if family == "t5" else 0.3, "short runs: each hidden token is a lesson"
+        fill(full.denoising, "denoising", "mask_share", share, reason)
     else:
         fill(full.denoising, "denoising", "sentence_pairs", "none", "the base has learnt it already")
         fill(full.denoising, "denoising", "mask_share", 0.15, "as BERT and T5")

@@ -29,6 +29,8 @@ Objective = Literal[
 Family = Literal["gpt2", "llama", "qwen", "bert", "roberta", "albert", "t5", "bart"]
 Preset = Literal["nano", "tiny", "small", "base", "medium", "large"]
 PRETRAINING: frozenset[str] = frozenset({"clm", "mlm", "seq2seq"})
+TUNED_BY_TRL: tuple[Objective, ...] = ("sft", "dpo", "kto", "orpo", "reward")
+QUANTIZED: tuple[Objective, ...] = ("clm", "sft", "dpo", "kto", "orpo")
 
 # What the rows of each objective hold, and what the columns are called unless `data.columns` says.
 # One inner tuple is one accepted set of roles; the first that the data has is taken.
@@ -123,13 +125,17 @@ class TrainTokenizer(Section):
     """A tokenizer made from the data."""
 
     type: Literal["bpe", "unigram", "wordpiece"] | None = option(
-        None, "Kind of tokenizer.", "byte-level BPE; WordPiece for BERT, Unigram for ALBERT and T5"
+        None,
+        "Kind of tokenizer.",
+        "byte-level BPE; Unigram for ALBERT and T5, WordPiece for large BERT",
     )
     vocab_size: int | None = option(
         None, "Tokens of the vocabulary.", "by preset: a small model cannot afford a large one", ge=64
     )
     min_frequency: int = option(2, "Rarer pieces get no token.", "what occurs once teaches nothing", ge=1)
-    chat_template: bool = option(True, "Save a chat template with it.", "the model may be tuned later")
+    chat_template: bool = option(
+        False, "Save a chat template with it.", "what has read texts cannot chat yet; tuning adds one"
+    )
 
 
 class TokenizerChoice(Section):
@@ -170,10 +176,14 @@ class Model(Section):
 class Denoising(Section):
     """How masked and encoder-decoder models are made to guess."""
 
-    mask_share: float | None = option(None, "Share of tokens hidden.", "0.15; BART 0.3", gt=0, lt=1)
+    mask_share: float | None = option(
+        None, "Share of tokens hidden.", "0.15, BART 0.3; small presets 0.3, T5 0.5", gt=0, lt=1
+    )
     span_length: float = option(3.0, "Mean tokens of a hidden span.", "as T5 and BART", ge=1)
     sentence_pairs: Literal["none", "next", "order"] | None = option(
-        None, "Second objective of BERT and ALBERT.", "next sentence for BERT, order for ALBERT"
+        None,
+        "Second objective of BERT and ALBERT.",
+        "from base on next sentence for BERT, order for ALBERT",
     )
 
 
@@ -220,6 +230,9 @@ class Training(Section):
     seed: int = option(17, "Seed of weights, order and dropout.", "any; fixed so that runs repeat", ge=0)
     beta: float | None = option(None, "Beta of DPO, KTO and ORPO.", "0.1, as their authors", gt=0)
     threads: int | None = option(None, "CPU threads.", "all cores the job may use", ge=1)
+    distributed: Literal["ddp", "fsdp"] = option(
+        "ddp", "What each of several processes holds: the model, or a part (fsdp).", "fsdp is experimental"
+    )
 
 
 class Lora(Section):
@@ -231,6 +244,9 @@ class Lora(Section):
     targets: list[str] | Literal["all-linear"] = option("all-linear", "Layers.", "best per parameter")
     dora: bool = option(False, "Weight-decomposed LoRA (DoRA).", "slower; better at low rank")
     merge: bool = option(True, "Write the merged model beside the adapter.", "it loads anywhere")
+    quantize: Literal["nf4"] | None = option(
+        None, "Keep the base in four bits (QLoRA); needs `make setup-qlora`.", "exact, and faster on CPUs"
+    )
 
 
 class Checkpoints(Section):
@@ -285,6 +301,10 @@ class Recipe(Section):
     def fits_together(self) -> Recipe:
         if self.lora and not self.model.base:
             raise ValueError("lora needs model.base: there is nothing to adapt in a new model")
+        if self.lora and self.lora.quantize:
+            self._check_quantized()
+        if self.training.distributed == "fsdp":
+            self._check_parts()
         if self.model.base and self.model.family:
             raise ValueError("model.family is for new models; model.base brings its own")
         wanted = FAMILY_OF.get(self.objective)
@@ -293,6 +313,30 @@ class Recipe(Section):
                 f"objective {self.objective} needs a family of {', '.join(wanted)}, not {self.model.family}"
             )
         return self
+
+    def _check_quantized(self) -> None:
+        if self.objective not in QUANTIZED:
+            raise ValueError(
+                f"lora.quantize is for {', '.join(QUANTIZED)}: the new head that {self.objective} trains "
+                "cannot be kept in four bits. Leave lora.quantize out"
+            )
+        if self.model.gguf_file:
+            raise ValueError(
+                "lora.quantize needs a base in safetensors, not model.gguf_file, whose weights were rounded "
+                "in another way. Name the model the file was made from"
+            )
+
+    def _check_parts(self) -> None:
+        refused = {
+            f"objective {self.objective}": self.objective in TUNED_BY_TRL,
+            "optimiser.name muon": self.optimiser.name == "muon",
+            "training.ema": self.training.ema > 0,
+            "lora": self.lora is not None,
+        }
+        if found := [name for name, is_asked in refused.items() if is_asked]:
+            raise ValueError(
+                f"training.distributed fsdp does not go with {found[0]}: that needs whole weights. Use ddp."
+            )
 
 
 DECODERS: tuple[Family, ...] = ("llama", "gpt2", "qwen")

@@ -42,11 +42,11 @@ def specials_of(role: Role, *, chat: bool = True, sentinels: int = 32) -> Specia
 
     A decoder gets one token for the end of a text and two around a turn of a chat; an encoder [CLS],
     [SEP] and [MASK]; an encoder-decoder a mask and `sentinels` tokens `<extra_id_n>` that stand for
-    hidden spans. A conversation can be had with decoders only.
+    hidden spans. A conversation can be had with decoders only; `chat` says that this one knows how.
     """
     if role == "decoder":
         named = {"pad_token": "<|pad|>", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
-        turns = ("<|im_start|>", "<|im_end|>") if chat else ()
+        turns = ("<|im_start|>", "<|im_end|>")
         return Specials(named, turns, chat_template=CHAT_TEMPLATE if chat else None)
     if role == "encoder":
         named = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.core.errors import Unprocessable
+from llmos.lab.models.quantized import is_quantized, ready_for_adapter, whole_again
 from llmos.lab.recipes.schema import Recipe
 
 _TASKS = {
@@ -38,6 +39,8 @@ def add_adapter(model: Any, recipe: Recipe) -> Any:
         use_dora=lora.dora,
         task_type=_TASKS.get(recipe.objective, "CAUSAL_LM") if recipe.objective != "mlm" else None,
     )
+    if is_quantized(model):
+        model = ready_for_adapter(model, checkpointing=recipe.training.gradient_checkpointing)
     try:
         return get_peft_model(model, config)
     except ValueError as error:
@@ -45,8 +48,15 @@ def add_adapter(model: Any, recipe: Recipe) -> Any:
 
 
 def merge(model: Any, folder: Path) -> Any:
-    """Save the adapter in `folder`/adapter and give the plain model with it worked in."""
+    """Save the adapter in `folder`/adapter and give the plain model with it worked in.
+
+    A base in four bits is made whole first: rounding the sum again would spoil what was learnt.
+    """
     model.save_pretrained(str(folder / ADAPTER))
+    if is_quantized(model.get_base_model()):
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(whole_again(model.unload()), str(folder / ADAPTER))
     return model.merge_and_unload()
 
 

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 from llmos.lab.train import team
+from llmos.lab.train.errors import TrainingStopped
 from llmos.lab.train.state_files import load_tree, random_state, save_tree, set_random_state, tree_bytes
 
 OPTIMISER = "optimizer.safetensors"
@@ -77,7 +78,10 @@ class WholeCheckpoints:
     lr_scheduler: Any
     accelerator: Any
     callback_handler: Any
+    shards: Any = None
     _randoms: list[bytes]
+    # Gathered for a checkpoint of a model in parts: weights, and the optimiser's state.
+    _gathered: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def own_state(self) -> dict[str, Any]:
         """What must be known to go on, beside what Trainer saves."""
@@ -102,6 +106,7 @@ class WholeCheckpoints:
         """Further files of a checkpoint."""
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        state_dict = self._gathered[0] if self._gathered else state_dict
         super()._save(output_dir, state_dict)  # type: ignore[misc]
         # A pickle nobody needs; scanners rightly frown on it.
         Path(output_dir or str(self.args.output_dir), "training_args.bin").unlink(missing_ok=True)
@@ -109,7 +114,8 @@ class WholeCheckpoints:
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.args.should_save:
             return
-        state = {"optimizer": self.optimizer.state_dict(), "scheduler": self.lr_scheduler.state_dict()}
+        own = self._gathered[1] if self._gathered else self.optimizer.state_dict()
+        state = {"optimizer": own, "scheduler": self.lr_scheduler.state_dict()}
         if scaler := getattr(self.accelerator, "scaler", None):
             state["scaler"] = scaler.state_dict()
         save_tree(Path(output_dir, OPTIMISER), state)
@@ -121,11 +127,29 @@ class WholeCheckpoints:
             self.reporter.say(f"{Path(checkpoint).name} holds no state of the optimiser: it begins anew.")
             return
         state = load_tree(Path(checkpoint, OPTIMISER))
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._take_optimizer(state["optimizer"])
         self.lr_scheduler.load_state_dict(state["scheduler"])
         scaler = getattr(self.accelerator, "scaler", None)
         if scaler is not None and "scaler" in state:
             scaler.load_state_dict(state["scaler"])
+
+    def _take_optimizer(self, state: dict[str, Any]) -> None:
+        groups = state.get("param_groups") or [{"params": []}]
+        # Of a model in parts weights go by their names, otherwise by numbers.
+        was_split = any(isinstance(name, str) for name in groups[0]["params"])
+        if was_split != bool(self.shards):
+            raise TrainingStopped(
+                f"The checkpoint was written {'with' if was_split else 'without'} training.distributed: fsdp "
+                "on several processes; go on as it began, or choose another output folder.",
+                code="OtherRun",
+            )
+        if self.shards:
+            self.shards.take_state(self._bare_optimizer(), state)
+        else:
+            self.optimizer.load_state_dict(state)
+
+    def _bare_optimizer(self) -> Any:
+        return getattr(self.optimizer, "optimizer", self.optimizer)
 
     def _save_scaler(self, output_dir: str) -> None:
         """With the optimiser."""
@@ -146,6 +170,7 @@ class WholeCheckpoints:
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         # Before anything can fail in one process only.
         self._randoms = team.collect(tree_bytes(random_state()))
+        self._gathered = self.shards.gather(self._bare_optimizer()) if self.shards else None
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
             if not team.is_first():
@@ -158,10 +183,15 @@ class WholeCheckpoints:
                 f"The checkpoint of step {self.state.global_step} could not be written: {error}"
             )
             return
+        finally:
+            self._gathered = None
         self.reporter.checkpoint(folder, self.state.global_step)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
         folder = Path(resume_from_checkpoint)
+        if self.shards:
+            self.shards.take_weights(folder)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
         if (folder / MARKER).exists():
             self.take_state(read_state(folder))

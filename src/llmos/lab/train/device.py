@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from typing import Any
 
 from llmos.core.errors import Unprocessable
@@ -45,10 +46,15 @@ def pick_precision(wanted: str, device: str) -> str:
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     # Emulated on other CPUs, bf16 was 2.3 times slower than fp32.
-    has_units = "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
-    return "bf16" if device == "cpu" and has_units else "fp32"
+    return "bf16" if device == "cpu" and has_bf16_units() else "fp32"
 
 
+def has_bf16_units() -> bool:
+    """Whether this processor multiplies in bf16."""
+    return "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
+
+
+@cache
 def _cpu_flags() -> frozenset[str]:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -81,6 +87,15 @@ def hardware() -> dict[str, Any]:
     if facts["device"] == "cuda":
         facts["gpu"], facts["gpus"] = torch.cuda.get_device_name(0), torch.cuda.device_count()
     return facts
+
+
+def describe_machine() -> str:
+    """One line for the log of a run: what computes, and with what."""
+    facts = hardware()
+    where = f"{facts['cores']} cores of {facts['cpu'] or 'this machine'}"
+    if "gpu" in facts:
+        where = f"{facts['gpus']} x {facts['gpu']}"
+    return f"PyTorch {facts['torch']} on {where}"
 
 
 def _cpu_name() -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from llmos.lab.events import Reporter
 from llmos.lab.models.build import count_parameters
-from llmos.lab.recipes.schema import Recipe
-from llmos.lab.train.run import TUNED_BY_TRL, Run, make_trainer, prepare
+from llmos.lab.recipes.schema import TUNED_BY_TRL, Recipe
+from llmos.lab.train.run import Run, make_trainer, prepare
 from llmos.lab.train.trainer import ENDLESS
 
 CALIBRATION_S = 2.0

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from llmos.lab.recipes.schema import Optimiser
+from llmos.lab.train.muon import Muon
 
 # Embeddings and heads are matrices by shape but tables by nature: Muon does not suit them.
 _TABLES = ("embed", "wte", "wpe", "shared", "lm_head", "decoder.weight", "relative_attention_bias")
@@ -25,7 +26,8 @@ def make_optimizer(model: nn.Module, choice: Optimiser) -> torch.optim.Optimizer
     ids = {id(p) for p in matrices}
     rest = _adamw(choice, [p for p in decayed if id(p) not in ids], plain)
     assert choice.weight_decay is not None
-    muon = torch.optim.Muon(matrices, lr=choice.muon_learning_rate, weight_decay=choice.weight_decay)
+    assert choice.weight_decay is not None
+    muon = Muon(matrices, lr=choice.muon_learning_rate, weight_decay=choice.weight_decay)
     return Both(muon, rest) if matrices else rest
 
 

@@ -15,11 +15,14 @@ from llmos.lab.data.loader import Corpus, load
 from llmos.lab.events import Reporter
 from llmos.lab.models.build import build_model, count_parameters
 from llmos.lab.models.norms import use_whole_norms
+from llmos.lab.models.quantized import check_library
+from llmos.lab.models.rotary import use_whole_rotation
+from llmos.lab.objectives.base import held_out_batches
 from llmos.lab.objectives.language import unigram_loss
 from llmos.lab.objectives.make import labels_of, make_objective, token_caches
 from llmos.lab.outputs.energy import EnergyMeter
 from llmos.lab.recipes.resolve import Default, resolve
-from llmos.lab.recipes.schema import PRETRAINING, Recipe
+from llmos.lab.recipes.schema import PRETRAINING, TUNED_BY_TRL, Recipe
 from llmos.lab.train import team
 from llmos.lab.train.adapters import add_adapter
 from llmos.lab.train.callbacks import Course
@@ -30,8 +33,6 @@ from llmos.lab.train.finish import finish, pushing_checkpoints, write_recipe
 from llmos.lab.train.places import cache_folder, find_base, find_tokenizer
 from llmos.lab.train.samples import write_samples
 from llmos.lab.train.trainer import LabTrainer
-
-TUNED_BY_TRL = ("sft", "dpo", "kto", "orpo", "reward")
 
 
 @dataclass
@@ -87,6 +88,8 @@ def prepare(
     """
     _be_quiet()
     full, defaults = resolve(recipe)
+    if full.lora and full.lora.quantize:
+        check_library()
     set_threads(full.training.threads)
     cache = cache_folder()
     reporter.phase("data")
@@ -169,6 +172,7 @@ def train(
             run.model = add_adapter(run.model, run.recipe)
         with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter, run.base):
             result = execute(run, reporter, resume=start_at, changed=changed)
+    reporter.say(f"{result.steps:,} steps, {result.tokens:,} tokens in {result.seconds:.0f} s")
     reporter.phase("finish")
     result.samples = write_samples(run.recipe, run.model, run.tokenizer, run.corpus)
     for sample in result.samples:
@@ -238,6 +242,7 @@ def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
         rows = max(team.size(), rows - rows % team.size())
         reporter.say(f"{team.size()} processes share {rows} rows a step.")
     use_whole_norms(run.model)
+    use_whole_rotation(run.model)
     trainer = LabTrainer(
         run.model,
         objective,
@@ -264,7 +269,8 @@ def _train_own(
     if team.size() > 1:
         words = json.dumps(sorted(run.tokenizer.get_vocab().items()))
         team.check_same("data and tokenizer", f"{len(trainer.objective.train)} {words}")
-        team.copy_weights(run.model)
+        if trainer.shards is None:
+            team.copy_weights(run.model)
     total, trained = count_parameters(run.model)
     reporter.say(f"{total:,} parameters; {len(trainer.objective.train):,} rows; {trainer.clock.describe()}")
     reporter.phase("train")
@@ -290,7 +296,9 @@ def _train_own(
     can_look = len(trainer.objective.held_out) and not no_room
     metrics = trainer.evaluate(intervals=True) if can_look else {}
     metrics = {name.removeprefix("eval_"): value for name, value in metrics.items()}
-    metrics |= _unigram(run)
+    metrics |= _unigram(run, trainer)
+    if trainer.shards:
+        run.model = trainer.shards.whole_model()
     return Result(
         output=run.output,
         steps=trainer.state.global_step,
@@ -308,12 +316,14 @@ def _keep_last(trainer: LabTrainer) -> None:
         trainer._save_checkpoint(trainer.model, None)
 
 
-def _unigram(run: Run) -> dict[str, float]:
-    """For comparison: the loss of a model that knows only how frequent tokens are."""
-    if run.recipe.objective not in PRETRAINING:
+def _unigram(run: Run, trainer: LabTrainer) -> dict[str, float]:
+    """For comparison: the loss of a model that knows only how frequent tokens are, over the same targets."""
+    if run.recipe.objective not in PRETRAINING or not len(trainer.objective.held_out):
         return {}
-    train, held_out = token_caches(run.recipe, run.corpus, run.tokenizer, run.cache)
-    return {"unigram_loss": unigram_loss(train, held_out)} if held_out else {}
+    train, _ = token_caches(run.recipe, run.corpus, run.tokenizer, run.cache)
+    looked = run.recipe.evaluation.max_examples
+    rows = held_out_batches(trainer.objective, 16, looked, run.recipe.training.seed)
+    return {"unigram_loss": unigram_loss(train, rows, run.tokenizer.all_special_ids)}
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from llmos.lab.objectives.base import Batch
 from llmos.lab.train import team
 from llmos.lab.train.errors import NotANumber, OutOfMemory
+from llmos.lab.train.shards import is_in_parts, whole
 
 SPIKE = 10.0  # a gradient so many times longer than the usual one is not followed
 _REMEMBERED = 50
@@ -38,7 +39,10 @@ class Steps:
         clip: float,
         precision: str,
         say: Callable[[str], None],
+        together: bool = False,
     ) -> None:
+        """`together`: processes meet within the pass, so that none may cut its rows otherwise alone."""
+        self._together = together
         self._loss, self.micro_batch, self._clip, self._precision, self._say = (
             loss,
             micro_batch,
@@ -90,10 +94,11 @@ class Steps:
         return torch.autocast(kind, dtype=dtype, enabled=self._precision in ("bf16", "fp16"))
 
     def _shrink(self, error: BaseException) -> None:
-        if self.micro_batch == 1:
+        if self.micro_batch == 1 or self._together:
+            rows = "one row" if self.micro_batch == 1 else f"{self.micro_batch} rows"
             raise OutOfMemory(
-                "There is not enough memory for one row at a time. Shorten training.sequence_length, choose "
-                "a smaller model, or set training.gradient_checkpointing."
+                f"There is not enough memory for {rows} at a time. Lower training.micro_batch, shorten "
+                "training.sequence_length, choose a smaller model, or set training.gradient_checkpointing."
             ) from error
         self.micro_batch //= 2
         self._say(
@@ -107,7 +112,7 @@ class Steps:
         loss, count = reduce_gradients(grads, loss, count)
         torch._foreach_mul_(grads, 1.0 / (max(count, 1) * self._scale))
         limit = self._clip if self._clip > 0 else float("inf")
-        norm = float(torch.nn.utils.get_total_norm(grads))
+        norm = float(whole(torch.nn.utils.get_total_norm(grads)))
         if not math.isfinite(norm) or not bool(torch.isfinite(loss)):
             model.zero_grad(set_to_none=True)
             if bool(torch.isfinite(loss)) and self._lower_scale():
@@ -172,13 +177,16 @@ def reduce_gradients(grads: list[Tensor], loss: Tensor, count: int) -> tuple[Ten
     if team.size() == 1:
         return loss, count
     total, tokens = team.add_up([float(loss), float(count)], loss.device)
+    summed = torch.tensor(total, dtype=loss.dtype, device=loss.device), int(tokens)
+    if is_in_parts(grads):
+        return summed  # the backward pass has met already
     flat = torch.cat([grad.reshape(-1) for grad in grads])
     torch.distributed.all_reduce(flat)
     at = 0
     for grad in grads:
         grad.copy_(flat[at : at + grad.numel()].view_as(grad))
         at += grad.numel()
-    return torch.tensor(total, dtype=loss.dtype, device=loss.device), int(tokens)
+    return summed
 
 
 def is_memory(error: BaseException) -> bool:

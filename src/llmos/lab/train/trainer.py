@@ -28,6 +28,7 @@ from llmos.lab.train.ema import Average
 from llmos.lab.train.errors import TrainingStopped
 from llmos.lab.train.optim import make_optimizer
 from llmos.lab.train.schedule import ShareScheduler
+from llmos.lab.train.shards import Shards
 from llmos.lab.train.steps import Steps
 
 # A run limited by time only: more steps than any machine makes.
@@ -107,17 +108,20 @@ class LabTrainer(WholeCheckpoints, Trainer):
         self.rows_per_step, self.tokenizer_kept = rows_per_step, tokenizer
         steps = steps_of(recipe, len(objective.train), rows_per_step)
         self.clock = Clock(steps, training.max_minutes)
+        objective.prepare(model)
+        _speed_up(model, compiled=bool(training.compile), checkpointing=training.gradient_checkpointing)
+        is_split = training.distributed == "fsdp" and team.size() > 1
+        self.shards = Shards(model, objective, layers_of(model)) if is_split else None
         self.steps = Steps(
-            objective.loss,
+            self.shards.loss if self.shards else objective.loss,
             micro_batch=min(training.micro_batch, rows_per_step),
             clip=recipe.optimiser.clip,
             precision=precision,
             say=reporter.say,
+            together=is_split,
         )
         self.tokens_seen = 0
         self.average = Average(model, training.ema) if training.ema else None
-        objective.prepare(model)
-        _speed_up(model, compiled=bool(training.compile), checkpointing=training.gradient_checkpointing)
         rows = Rows(objective, steps * rows_per_step, training.seed)
         super().__init__(
             model=model,
@@ -192,9 +196,11 @@ class LabTrainer(WholeCheckpoints, Trainer):
         batches = held_out_batches(self.objective, size, limit, self.recipe.training.seed)
         figures: dict[str, float] = {}
         self.model.eval()
-        if team.is_first():
-            with torch.no_grad():
-                moved = (self._prepare_inputs(b) for b in batches)
+        moved = (self._prepare_inputs(b) for b in batches)
+        with torch.no_grad():
+            if self.shards:
+                figures = self.shards.evaluate(moved, intervals=intervals)
+            elif team.is_first():
                 figures = self.objective.evaluate(self.model, moved, intervals=intervals)
         self.model.train()
         figures = team.share(figures) if team.size() > 1 else figures
