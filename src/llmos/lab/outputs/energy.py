@@ -59,8 +59,8 @@ class EnergyMeter:
     def __enter__(self) -> EnergyMeter:
         self._started, self._cpu = time.monotonic(), cpu_seconds()
         self._tracker = _codecarbon()
-        self._joules = None if self._tracker else _rapl_joules()
-        if self._tracker is None and shutil.which("nvidia-smi"):
+        self._joules = _rapl_joules()
+        if shutil.which("nvidia-smi"):
             self._thread = threading.Thread(target=self._watch_gpus, name="energy", daemon=True)
             self._thread.start()
         return self
@@ -73,6 +73,14 @@ class EnergyMeter:
             self._thread.join()
         self.result = self._read()
 
+    def joules(self) -> tuple[float, bool]:
+        """What was used so far, and whether that was measured: by the counters of the machine, for
+        codecarbon tells only the whole."""
+        now = _rapl_joules()
+        if self._joules is not None and now is not None and now >= self._joules:
+            return now - self._joules + self._gpu_joules, True
+        return (cpu_seconds() - self._cpu) * WATTS_PER_CORE + self._gpu_joules, False
+
     def _read(self) -> Energy:
         seconds, cpu = time.monotonic() - self._started, cpu_seconds() - self._cpu
         kwh, method = self._kwh(cpu)
@@ -83,10 +91,9 @@ class EnergyMeter:
     def _kwh(self, cpu: float) -> tuple[float, str]:
         if self._tracker is not None and (found := _read_codecarbon(self._tracker)):
             return found
-        now = _rapl_joules()
         gpu = " and graphics cards (nvidia-smi)" if self._thread else ""
-        if self._joules is not None and now is not None and now >= self._joules:
-            joules = now - self._joules + self._gpu_joules
+        joules, is_measured = self.joules()
+        if is_measured:
             return joules / _JOULES_PER_KWH, f"measured: processor (RAPL, whole machine){gpu}"
         joules = cpu * WATTS_PER_CORE + self._gpu_joules
         gpu = f" plus measured{gpu.removeprefix(' and')}" if gpu else ""
