@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from huggingface_hub import HfApi
 
 from kit.server import LiveServer
-from llmos.cli import main
+from llmos.cli.root import main
 from llmos.lab.__main__ import main as lab
 from llmos.lab.outputs.push import is_pickle
 from llmos.lab.recipes.load import load_recipe

@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,8 +70,28 @@ class RunnerApi:
     def heartbeat(self, job_id: str, lease: str, beat: Mapping[str, Any]) -> dict[str, Any]:
         return self._post(f"/api/runners/jobs/{job_id}/heartbeat", beat, lease=lease) or {}
 
-    def propose(self, job_id: str, lease: str, proposal: Mapping[str, Any]) -> dict[str, Any]:
-        return self._post(f"/api/runners/jobs/{job_id}/state", proposal, lease=lease) or {}
+    def propose(
+        self,
+        job_id: str,
+        lease: str,
+        proposal: Mapping[str, Any],
+        *,
+        first_seq: int = 0,
+        events: Sequence[bytes] = (),
+    ) -> dict[str, Any]:
+        """A state, and with it the `events` that have not been sent yet, as for `send_events`."""
+        body: Mapping[str, Any] | bytes = proposal
+        if events:
+            head = json.dumps(proposal).encode()[:-1]
+            body = head + b',"first_seq":%d,"events":[%s]}' % (first_seq, b",".join(events))
+        return self._post(f"/api/runners/jobs/{job_id}/state", body, lease=lease) or {}
+
+    def channel(self, job_id: str, lease: str) -> tuple[str, dict[str, str]]:
+        """Address and headers of the WebSocket between an engine and the hub."""
+        scheme = "wss" if self._https else "ws"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        address = f"{scheme}://{host}:{self._port}{self._prefix}/api/runners/jobs/{job_id}/channel"
+        return address, {"Authorization": f"Bearer {self._token}", LEASE_HEADER: lease}
 
     def close(self) -> None:
         """Close this thread's connection."""

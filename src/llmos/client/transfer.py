@@ -112,7 +112,7 @@ def _check_plain(folder: Path) -> None:
 
 def _may_pass(error: BaseException | None) -> bool:
     """Whether the same request may succeed a little later: the hub is away or busy."""
-    from httpx import HTTPStatusError, TransportError
+    from httpx2 import HTTPStatusError, TransportError
 
     while error is not None:
         if isinstance(error, TransportError | ConnectionError | TimeoutError):
@@ -135,7 +135,7 @@ def main() -> int:
     }
     os.environ.pop("HF_TOKEN", None)
     try:
-        from httpx import HTTPError
+        from httpx2 import HTTPError
 
         done = {"fetch": fetch, "publish": publish}[request["op"]](request)
     except ImportError as error:

@@ -1,4 +1,5 @@
-"""`python -m llmos.lab run recipe.yaml`: one training or evaluation in a process of its own.
+"""`python -m llmos.lab run recipe.yaml`: one training or evaluation in a process of its own, or a model
+that answers (`serve`).
 
 Exit codes: 0 done, 1 the run stopped early with what it had learnt or asked saved, 2 the recipe, its data
 or its model cannot be used. Messages go to the terminal, events to `--events`.
@@ -8,15 +9,18 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmos.core.errors import LlmosError
 from llmos.lab.inputs import is_laid_out
-from llmos.lab.train.device import ENVIRONMENT
+from llmos.lab.train.device import ENVIRONMENT, describe_machine
 from llmos.lab.train.errors import exit_code
 
 if TYPE_CHECKING:
@@ -69,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--events", help="file, or number of an open descriptor, for job events")
     ask.add_argument("--json", dest="as_json", action="store_true", help="end with the metrics as JSON")
     ask.add_argument("--quiet", action="store_true", help="say nothing but what went wrong")
+    serve = commands.add_parser("serve", help="answer calls for one model over a channel")
+    serve.add_argument("--model", type=Path, required=True, help="folder of the model")
+    serve.add_argument("--base", type=Path, help="folder of the model that an adapter in --model changes")
+    serve.add_argument("--channel", type=int, help="number of an open socket for frames")
+    serve.add_argument("--stdio", action="store_true", help="frames over stdin and stdout instead")
+    serve.add_argument("--spec", default="{}", help="JSON of an EngineSpec")
+    serve.set_defaults(as_json=False, output=None)
     find = commands.add_parser("search", help="try variants of a recipe")
     find.add_argument("recipe", type=Path)
     find.add_argument("--output", type=Path, default=Path("search"), help="folder of best.yaml (search)")
@@ -80,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Libraries make objects that stay: looking through them again and again costs a sixth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from llmos.lab.evaluate.recipe import read_recipe
     from llmos.lab.events import Reporter
@@ -88,8 +110,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     # `run` has no --quiet: who runs jobs reads the log.
     quiet = options.as_json or getattr(options, "quiet", False)
     with Reporter(events=options.events, quiet=quiet) as reporter:
-        from llmos.lab.evaluate.lm_eval_run import evaluate_catalogue, is_of_catalogue
-        from llmos.lab.evaluate.run import evaluate
+        with _importing():
+            from llmos.lab.evaluate.lm_eval_run import evaluate_catalogue, is_of_catalogue
+            from llmos.lab.evaluate.run import evaluate
 
         way = evaluate_catalogue if is_of_catalogue(recipe) else evaluate
         result = way(recipe, options.output, reporter, root=options.recipe.resolve().parent)
@@ -98,11 +121,25 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check(options: argparse.Namespace) -> int:
+    from llmos.lab.evaluate.contamination_run import run_check
+    from llmos.lab.events import Reporter
+
+    with Reporter(events=options.events, quiet=options.as_json) as reporter:
+        found = run_check(options.recipe, options.output, reporter)
+        if options.as_json:
+            print(json.dumps(found, ensure_ascii=False))
+    return 0
+
+
 def _run(options: argparse.Namespace) -> int:
+    from llmos.lab.evaluate.contamination_run import does_check
     from llmos.lab.evaluate.recipe import does_evaluate
 
     if does_evaluate(options.recipe):
         return _evaluate(options)
+    if does_check(options.recipe):
+        return _check(options)
     from llmos.lab.events import Reporter
     from llmos.lab.recipes.load import load_recipe
     from llmos.lab.recipes.resolve import describe, resolve
@@ -122,7 +159,10 @@ def _run(options: argparse.Namespace) -> int:
             print(json.dumps(found.to_json()) if options.as_json else found.describe())
             return 0
         _check_push(recipe)
-        from llmos.lab.train.run import train
+        with _importing():
+            # Said before the libraries of training are imported, which takes seconds more.
+            reporter.say(describe_machine())
+            from llmos.lab.train.run import train
 
         result = train(recipe, options.output, reporter, root=root, resume=options.resume)
         if options.as_json and is_first:
@@ -155,6 +195,25 @@ def _search(options: argparse.Namespace) -> int:
     return 0
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from pydantic import ValidationError
+
+    from llmos.core.errors import Unprocessable
+
+    with _importing():
+        from llmos.lab.serve.engine import serve
+    from llmos.wire.serving import EngineSpec
+
+    if (options.channel is None) == (not options.stdio):
+        raise Unprocessable("Name the socket with --channel NUMBER, or take --stdio.")
+    try:
+        spec = EngineSpec.model_validate_json(options.spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Unprocessable(f"--spec: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    return serve(options.model, spec, descriptor=options.channel, base=options.base)
+
+
 def _check_push(recipe: Recipe) -> None:
     """A runner publishes for its jobs, and has asked before."""
     if recipe.push.repo and not is_laid_out():
@@ -164,7 +223,7 @@ def _check_push(recipe: Recipe) -> None:
         check_push(Hub(retry_for_s=PATIENCE_S), recipe.push.repo, private=recipe.push.private)
 
 
-_COMMANDS = {"run": _run, "search": _search, "evaluate": _evaluate}
+_COMMANDS = {"run": _run, "search": _search, "evaluate": _evaluate, "serve": _serve}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
 
     from llmos.lab.cluster_work import Post, lay_out
     from llmos.lab.recipes.load import parse_recipe
-    from llmos.lab.train.run import TUNED_BY_TRL
+    from llmos.lab.recipes.schema import TUNED_BY_TRL
 
     text = options.recipe.read_text(encoding="utf-8")
     gpus, workers = _plan(options.workers, one=parse_recipe(text).objective in TUNED_BY_TRL)

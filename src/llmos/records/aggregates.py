@@ -18,6 +18,9 @@ Sums = Mapping[str, float]
 Formula = Callable[[Sums, float], float]
 
 _MOST_NATS = 700.0
+# Amounts of which a quantile is wanted are counted in bins, each so many times as wide as the one before.
+BIN_WIDTH = 1.02
+_SMALLEST = 1e-6
 
 
 def recompute(name: str, signature: str, rows: Iterable[Mapping[str, float]]) -> float:
@@ -148,6 +151,24 @@ def _ter(sums: Sums, count: float) -> float:
     return 100.0 if edits else 0.0
 
 
+def bin_of(amount: float) -> str:
+    """The key under which a sample counts that took this much: `b` and the number of its bin."""
+    return f"b{round(math.log(max(amount, _SMALLEST) / _SMALLEST, BIN_WIDTH))}"
+
+
+def _quantile(share: float) -> Formula:
+    def formula(sums: Sums, count: float) -> float:
+        """What a share of the samples stays under, as the middle of a bin."""
+        left = share * count
+        for number, inside in sorted((int(key[1:]), value) for key, value in sums.items()):
+            left -= inside
+            if left <= 1e-9 * count:
+                return float(_SMALLEST * BIN_WIDTH**number)
+        raise ValueError("the samples in the bins are fewer than all samples")
+
+    return formula
+
+
 FORMULAS: dict[str, Formula] = {
     "mean": _mean,
     "percent": _percent,
@@ -161,4 +182,6 @@ FORMULAS: dict[str, Formula] = {
     "bleu": _bleu,
     "chrf": _chrf,
     "ter": _ter,
+    "p50": _quantile(0.5),
+    "p95": _quantile(0.95),
 }

@@ -14,6 +14,7 @@ from llmos.records import digests
 from llmos.records.aggregates import formula_of, recompute
 from llmos.records.bundle import refuse_shape
 from llmos.records.canonical import canonical, parse
+from llmos.records.check_intervals import check_intervals
 from llmos.records.errors import RecordError
 from llmos.records.facts import SAMPLES_FILE, samples_root
 from llmos.records.merkle import leaf_hash
@@ -68,6 +69,11 @@ def check_metrics(facts: SampleFacts | None, predicate: Predicate, report: Repor
         return
     worked_out = 0
     for metric in predicate.metrics:
+        if metric.n != len(facts.scores):
+            text = (
+                f"{metric.name} is of {metric.n:,} samples in the statement; there are {len(facts.scores):,}."
+            )
+            report.found("metric", text)
         try:
             value = recompute(metric.name, metric.signature, facts.scores)
         except KeyError:
@@ -83,8 +89,7 @@ def check_metrics(facts: SampleFacts | None, predicate: Predicate, report: Repor
             report.found("metric", text)
     if worked_out:
         report.checked.append("metrics")
-    if any(metric.low is not None for metric in predicate.metrics):
-        report.skip("intervals of metrics", "they are drawn by chance; the signer answers for them")
+    check_intervals(facts.scores, predicate, report)
 
 
 def _read(path: Path, most: int) -> SampleFacts:

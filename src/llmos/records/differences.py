@@ -87,6 +87,8 @@ def _blame(path: tuple[Any, ...], *statements: Any) -> Culprit:
             file = statement["predicate"]["model"]["files"][path[3]]
             if isinstance(file, dict) and isinstance(file.get("path"), str):
                 return role_culprit(file["path"])
+    if path[:2] == ("predicate", "metrics") and path[-1] in ("low", "high"):
+        return "interval"
     return next(_CULPRITS[path[:length]] for length in range(len(path), -1, -1) if path[:length] in _CULPRITS)
 
 

@@ -31,7 +31,7 @@ _TYPES = {
 
 def main() -> None:
     is_samples = "samples" in sys.argv[1:]
-    _limit(*(SAMPLES_LIMITS if is_samples else DATA_LIMITS))
+    limit(*(SAMPLES_LIMITS if is_samples else DATA_LIMITS))
     try:
         for row in _rows(is_samples=is_samples):
             sys.stdout.buffer.write(canonical(plain(row)) + b"\n")
@@ -45,7 +45,8 @@ def main() -> None:
     sys.stdout.buffer.write(end.encode("utf-8", "replace") + b"\n")
 
 
-def _limit(memory_bytes: int, cpu_s: int) -> None:
+def limit(memory_bytes: int, cpu_s: int) -> None:
+    """Let this process write to no more memory than this, and compute no longer."""
     # What is written to; addresses alone cost nothing, and libraries take many.
     limits = ((resource.RLIMIT_DATA, memory_bytes), (resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_CORE, 0))
     for kind, most in limits:

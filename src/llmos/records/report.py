@@ -11,7 +11,7 @@ from llmos.wire.evaluation import Statement
 
 Culprit = Literal[
     "weights", "tokenizer", "chat template", "model settings", "model code",
-    "data row", "task", "few-shot order", "prompt", "answer", "samples", "metric",
+    "data row", "task", "few-shot order", "prompt", "answer", "samples", "metric", "interval",
     "seed", "settings", "package lock", "environment", "cost", "run",
     "statement", "signer", "log position", "recipe",
 ]  # fmt: skip

@@ -1,6 +1,10 @@
 """Samples drawn anew, again and again: how far a figure would move with others of the same number.
 
 Works on the per-sample numbers of `llmos.records.aggregates`; numpy is imported when asked.
+
+Whoever has these numbers and the seed draws the same samples, on any machine and with any numpy: of its
+generator only the raw bits of PCG64 are used, which numpy promises not to change. Signatures of metrics
+name this way of drawing, `DRAWN_BY`.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from llmos.records.aggregates import FORMULAS, formula_of
 
 ROUNDS = 1000
 LEVEL = 0.95
+DRAWN_BY = f"ci:boot{ROUNDS}/pcg64"
 # More samples than this are drawn in groups: the interval is the same, the work is not.
 MOST_GROUPS = 2000
 # The spread of fewer says nothing.
@@ -28,11 +33,19 @@ class Draws:
         import numpy as np
 
         self.groups = min(count, MOST_GROUPS)
-        rng = np.random.Generator(np.random.PCG64(seed))
-        self._group = rng.permutation(count) % self.groups
-        shares = np.full(self.groups, 1 / self.groups)
-        self._weights = rng.multinomial(self.groups, shares, size=ROUNDS).astype(float)
+        bits = np.random.PCG64(seed)
+        self._group = np.argsort(bits.random_raw(count), kind="stable") % self.groups
+        drawn = self._below(bits.random_raw(ROUNDS * self.groups)).reshape(ROUNDS, self.groups)
+        places = drawn + np.arange(ROUNDS, dtype=np.int64)[:, None] * self.groups
+        times = np.bincount(places.ravel(), minlength=ROUNDS * self.groups)
+        self._weights = times.reshape(ROUNDS, self.groups).astype(float)
         self.counts = self._weights @ np.bincount(self._group, minlength=self.groups)
+
+    def _below(self, raw: Any) -> Any:
+        """The upper half of each 64 bits as a number under `groups`."""
+        import numpy as np
+
+        return ((raw >> np.uint64(32)) * np.uint64(self.groups) >> np.uint64(32)).astype(np.int64)
 
     def sums(self, table: Any) -> Any:
         import numpy as np
@@ -90,6 +103,11 @@ def interval(name: str, formula: str, rows: Rows, *, seed: int = 0) -> tuple[flo
     if formula == "mean" and low == high and low in (0.0, 1.0) and set(table[:, 0]) == {low}:
         return _wilson(low, len(rows))
     return low, high
+
+
+def is_drawn_here(signature: str) -> bool:
+    """Whether the interval of a metric with this signature was drawn as `interval` does."""
+    return DRAWN_BY in signature.split("|")
 
 
 def pseudo_values(name: str, signature: str, rows: Rows) -> list[float]:

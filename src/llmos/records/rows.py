@@ -90,7 +90,7 @@ def parquet_rows(path: Path, *, is_samples: bool = False, follow_links: bool = T
             stdin=file,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_child_environment(),
+            env=child_environment(),
         )
     output = cast("IO[bytes]", process.stdout)
     try:
@@ -116,7 +116,7 @@ def _child_rows(output: IO[bytes], name: str) -> Iterator[Row]:
         yield row
 
 
-def _child_environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Nothing but where our code is: no secret of this process reaches the reader."""
     source = str(Path(llmos.__path__[0]).parent)
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "SYSTEMROOT") if name in os.environ}

@@ -36,7 +36,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 class Part(BaseModel):
     """Part of a statement: made and read by programs, nothing is guessed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 # What it gave

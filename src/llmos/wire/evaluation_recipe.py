@@ -19,7 +19,7 @@ ContextPolicy = Literal["refuse", "truncate_left", "stride"]
 class Plan(BaseModel):
     """Part of a recipe: written by people, so that "4" is 4; a word that is not known is a mistake."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 PlanT = TypeVar("PlanT", bound=Plan)

@@ -22,8 +22,8 @@ What a runner does with a refusal: 401 the runner token is gone: stop. 404 the j
 proposal does not follow from the present state, which `data.state` names. 413 and 422: the message
 is wrong, do not repeat it. 429, 5xx and a broken connection: repeat with back-off; repeating a batch
 or a proposal is always safe. The events of an attempt are numbered from 0; the hub keeps each number
-once and a batch may overlap what it holds. Send all events before the final state: later ones are
-dropped.
+once and a batch may overlap what it holds. Send all events before the final state, or the last ones
+with it: later ones are dropped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_CLAIM_WAIT_S = 20.0
 MAX_EVENTS = 2000
 MAX_LINE_CHARS = 16_384
 
-JobKind = Literal["command", "recipe"]
+JobKind = Literal["command", "recipe", "engine"]
 InputType = Literal["model", "dataset", "space", "bucket"]
 OutputType = Literal["model", "dataset", "space", "bucket"]
 # What a runner may propose. `preparing` and `running` may be said again; `released` hands the job
@@ -54,7 +54,8 @@ Text = Annotated[str, Field(max_length=4000)]
 
 
 class Message(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="constants")
+    # Built when the first one is read: a start makes forty such classes and needs none of them.
+    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="constants", defer_build=True)
 
 
 class Resources(Message):
@@ -126,7 +127,9 @@ class ResumePoint(Message):
 class JobSpec(Message):
     """One attempt at a job, complete: nothing else is needed to run it.
 
-    A `command` job runs `command + arguments`; a `recipe` job runs the training lab on `recipe`.
+    A `command` job runs `command + arguments`; a `recipe` job runs the training lab on `recipe`; an
+    `engine` job serves its one input, laid at /model, by `engine` (a `wire.serving.EngineSpec`), and
+    opens a channel: a WebSocket at `/api/runners/jobs/{job_id}/channel`, with the same two headers.
     `token` lives as long as the attempt may last and reaches only the inputs and outputs.
     """
 
@@ -160,6 +163,7 @@ class JobSpec(Message):
     environment: dict[str, str] = {}
     secrets: dict[str, str] = {}
     recipe: dict[str, Any] | None = None
+    engine: dict[str, Any] | None = None
     inputs: list[JobInput] = []
     outputs: list[JobOutput] = []
     resources: Resources = Resources()
@@ -299,6 +303,9 @@ class StateProposal(Message):
     exit_code: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     reason: Text = ""
     outputs: Annotated[list[OutputRevision], Field(max_length=50)] = []
+    # The last events, as in an `EventBatch`: they are kept if, and only if, the state is accepted.
+    first_seq: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    events: Annotated[list[JobEvent], Field(max_length=MAX_EVENTS)] = []
 
 
 class StateAnswer(Message):

@@ -12,12 +12,23 @@ Label = Annotated[str, Field(min_length=1, max_length=120)]
 LabelValue = Annotated[str, Field(max_length=200)]
 
 
+class Serving(Message):
+    """What a runner has for engines, beside its jobs: how many at a time, and memory for all of them."""
+
+    slots: Annotated[int, Field(ge=0, le=100)] = 0
+    free_slots: Annotated[int, Field(ge=0, le=100)] = 0
+    memory_bytes: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    free_memory_bytes: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    engines: Annotated[tuple[Label, ...], Field(max_length=20)] = ()
+
+
 class RunnerHello(Message):
     """A machine, what it has and what is free on it just now.
 
     `executors` say how it runs an image: "sandbox" (Python and uv without a container engine),
     "podman", "docker", "ray", "process" (no isolation: trusted machines and tests only).
-    `engines` are the programs it knows: "lab", "uv", "llama.cpp". `kinds` are the jobs it takes.
+    `engines` are the programs it knows: "lab", "uv", "llama.cpp". `kinds` are the jobs it takes: one
+    that serves models asks for "engine" alone, in calls of their own, and `serving` says what is free.
     """
 
     model_config = ConfigDict(
@@ -42,7 +53,8 @@ class RunnerHello(Message):
     free: Resources | None = None
     engines: Annotated[tuple[Label, ...], Field(max_length=50)] = ()
     executors: Annotated[tuple[Label, ...], Field(max_length=20)] = ("sandbox",)
-    kinds: tuple[Literal["command", "recipe"], ...] = ("command", "recipe")
+    kinds: tuple[Literal["command", "recipe", "engine"], ...] = ("command", "recipe")
+    serving: Serving | None = None
     version: Annotated[str, Field(max_length=60)] = ""
     load: Annotated[float, Field(ge=0)] = 0
     running: Annotated[int, Field(ge=0)] = 0

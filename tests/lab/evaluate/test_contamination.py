@@ -13,11 +13,15 @@ from click.testing import CliRunner
 from kit.records import make_record
 from llmos.cli.eval_contamination import contamination
 from llmos.core.errors import Unprocessable
+from llmos.features.evals.overlaps import read_overlap
+from llmos.lab.__main__ import main as lab
+from llmos.lab.data.readers import iter_rows
 from llmos.lab.evaluate.contamination import check, probes
 from llmos.lab.evaluate.contamination_data import scores_without
 from llmos.lab.evaluate.metrics.words import words
 from llmos.lab.evaluate.wordhash import WordHasher
 from llmos.lab.samples import FOLDER, sample
+from llmos.records.digests import row_digest
 from llmos.records.errors import RecordError
 
 ENGLISH = sample("english.txt").read_text("utf-8").split("\n\n")
@@ -126,6 +130,8 @@ def test_the_command_names_items_and_says_scores_without_them(tmp_path: Path) ->
         "seconds": json.loads(told.output)["seconds"]
     }
     assert json.loads(told.output)["flags"][0]["item"] == "test/3"
+    # As records name rows, for boards to find.
+    assert json.loads(told.output)["rows"] == {"test/3": row_digest(rows[3])}
     for arguments, why in (
         (["--benchmark", str(tmp_path), "--data", str(data)], "eval.yaml"),
         ([*command[:2], "--data", str(tmp_path / "none.txt")], "none.txt"),
@@ -133,6 +139,26 @@ def test_the_command_names_items_and_says_scores_without_them(tmp_path: Path) ->
         refused = CliRunner().invoke(contamination, arguments)
         assert refused.exit_code == 1
         assert why in refused.output
+
+
+def test_a_job_writes_what_the_board_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = FOLDER / "benchmarks" / "tang-cloze"
+    line = next(iter_rows(next((benchmark / "data").glob("test*"))))
+    data, recipe = tmp_path / "poems", tmp_path / "recipe.json"
+    data.mkdir()
+    copied = json.dumps({"text": " ".join(str(value) for value in line.values())}, ensure_ascii=False)
+    (data / "train.jsonl").write_text(f'{{"text": "nothing of it"}}\n{copied}\n', encoding="utf-8")
+    laid = {"dataset:llmos/tang-cloze": str(benchmark), "dataset:ada/poems": str(data)}
+    monkeypatch.setenv("LLMOS_INPUTS", json.dumps(laid))
+    push = {"repo": "llmos/tang-cloze"}
+    plan = {"benchmark": {"repo": "llmos/tang-cloze"}, "data": {"repo": "ada/poems"}}
+    recipe.write_text(json.dumps({"version": 1, "contamination": plan, "push": push}))
+    assert lab(["run", str(recipe), "--output", str(tmp_path / "output")]) == 0
+    (written,) = (tmp_path / "output").rglob("*.json")
+    assert written == tmp_path / "output" / "contamination" / "ada--poems.json"
+    place, rows = read_overlap(written.read_bytes()) or ("", [])
+    assert place == "ada/poems"
+    assert row_digest(line)[:16] in rows
 
 
 def test_scores_of_a_record_without_the_items_found(tmp_path: Path) -> None:

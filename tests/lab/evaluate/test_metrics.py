@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -286,8 +287,29 @@ def test_cost() -> None:
     assert value("latency", outcomes) == 2.0
     assert value("tokens_per_second", outcomes) == 10.0
     assert value("joules_per_token", outcomes) == 0.5
+    joules = get_metric("joules_per_token")
+    assert "|energy:estimated|" in joules.aggregate(outcomes).signature
+    metered = [replace(one, is_metered=True) for one in outcomes]
+    assert "|energy:measured|" in joules.aggregate(metered).signature
+    assert "|energy:mixed|" in joules.aggregate([outcomes[0], metered[1]]).signature
     with pytest.raises(MetricError, match="needs joules"):
         get_metric("joules_per_token").aggregate([Outcome(tokens=3)])
+
+
+def test_quantiles_of_latency_are_right_within_two_percent() -> None:
+    rng = random.Random(3)
+    seconds = [rng.lognormvariate(-2, 1.0) for _ in range(400)]
+    outcomes = [Outcome(seconds=one) for one in seconds]
+    for percent in (50, 95):
+        exact = sorted(seconds)[int(len(seconds) * percent / 100) - 1]
+        found = get_metric(f"latency_p{percent}").aggregate(outcomes)
+        assert found.value == pytest.approx(exact, rel=0.011)
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low < found.value < found.high
+    assert "|agg:p95|within:2%|" in found.signature
+    assert not found.higher_is_better
+    assert value("latency_p50", [Outcome(seconds=0.0)] * 9) == pytest.approx(1e-6)
 
 
 # What all share

@@ -27,6 +27,7 @@ from llmos.lab.evaluate.answers import Answer
 from llmos.lab.evaluate.engines.base import EndpointFailed, EngineError, NotANumber, TooLong
 from llmos.lab.evaluate.engines.endpoint import LOG, EndpointEngine
 from llmos.lab.evaluate.engines.local import LocalEngine
+from llmos.lab.evaluate.metrics import MetricError
 from llmos.lab.evaluate.run import EvaluationResult, evaluate
 from llmos.lab.events import Reporter
 from llmos.records.bundle import parse_statement, sign_bundle
@@ -59,6 +60,9 @@ def rows(tmp_path: Path) -> Path:
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
     return tmp_path
+
+
+COSTS = ["exact_match", "latency", "latency_p50", "latency_p95", "tokens_per_second", "joules_per_token"]
 
 
 def evaluated(folder: Path, model: Path | None, output: str = "out", **plan: Any) -> EvaluationResult:
@@ -149,8 +153,16 @@ def test_perplexity_says_what_was_read_in_windows(tiny_llama: Path, tmp_path: Pa
 
 def test_generation_and_loglikelihood(tiny_llama: Path, rows: Path) -> None:
     base = {"prompt": "{{question}}", "target": "{{options[answer]}}", "files": CHOICE["files"]}
-    write = base | {"kind": "generation", "max_new_tokens": 4, "metrics": ["exact_match", "latency"]}
+    write = base | {"kind": "generation", "max_new_tokens": 4, "metrics": COSTS}
     result = evaluated(rows, tiny_llama, task={"definition": write})
+    costs = {metric.name: metric for metric in result.metrics}
+    assert all(costs[name].value > 0 for name in COSTS[1:])
+    assert costs["latency_p50"].value <= costs["latency_p95"].value
+    cost = result.statement.predicate.cost
+    assert f"|energy:{cost.energy_method}|" in costs["joules_per_token"].signature
+    assert cost.energy_wh
+    answered = costs["joules_per_token"].value * sum(sample.tokens for sample in result.samples)
+    assert answered <= cost.energy_wh * 3600
     assert all(sample.output and sample.tokens for sample in result.samples)
     assert result.statement.predicate.settings.max_new_tokens == 4
     follow = base | {
@@ -309,7 +321,8 @@ class Endpoint:
     def answer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if path.endswith("/chat/completions"):
             return {"choices": [{"message": {"content": f"{body['messages'][-1]['content'][:8]}. Stop"}}]}
-        ids = tokenizer()(body["prompt"])["input_ids"]
+        read = tokenizer()(body["prompt"], return_offsets_mapping=True)
+        ids = read["input_ids"]
         with torch.no_grad():
             logits = torch.log_softmax(self.engine.model(torch.tensor([ids])).logits[0].double(), -1)
         texts = [tokenizer().decode([token]) for token in ids]
@@ -318,7 +331,7 @@ class Endpoint:
             "tokens": texts,
             "token_logprobs": [None, *(float(logits[n, token]) for n, token in enumerate(ids[1:]))],
             "top_logprobs": tops,
-            "text_offset": [sum(map(len, texts[:n])) for n in range(len(texts))],
+            "text_offset": [begin for begin, _ in read["offset_mapping"]],
         }
         return {"choices": [{"text": "", "logprobs": given}]}
 
@@ -335,9 +348,14 @@ def endpoint(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endp
     thread.join()
 
 
-def test_an_endpoint_gives_the_same_likelihoods(tiny_llama: Path, rows: Path, endpoint: Endpoint) -> None:
-    here = evaluated(rows, tiny_llama, "here")
-    there = evaluated(rows, None, "there", endpoint={"url": endpoint.url, "model": "tiny-llm"})
+@pytest.mark.parametrize("words", [WORDS[:4], ["白日依山", "黃河入海", "欲窮千里", "更上層樓"]])
+def test_an_endpoint_gives_the_same_likelihoods(
+    tiny_llama: Path, rows: Path, endpoint: Endpoint, words: list[str]
+) -> None:
+    """Also where a character is several tokens, all of which begin at the same place."""
+    task = {"definition": CHOICE | {"choices": words, "target_delimiter": ""}}
+    here = evaluated(rows, tiny_llama, "here", task=task)
+    there = evaluated(rows, None, "there", endpoint={"url": endpoint.url, "model": "tiny-llm"}, task=task)
     for one, other in zip(here.samples, there.samples, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-3)
     model = there.statement.predicate.model
@@ -364,11 +382,18 @@ def test_a_chat_endpoint_writes_and_gives_no_likelihoods(rows: Path, endpoint: E
         "kind": "chat",
         "target": "Question",
         "choices": None,
-        "metrics": ["exact_match"],
+        "metrics": ["exact_match", "latency"],
         "stop": ["."],
     }
     result = evaluated(rows, None, endpoint=choice, task={"definition": write})
     assert result.metrics[0].value == 1.0
+    assert result.statement.predicate.cost.energy_wh is None
+    # Each request has its own time; nobody here knows what the machine behind the address draws.
+    assert len({json.loads(sample.scores)["latency"] for sample in result.samples}) == 12
+    with pytest.raises(MetricError, match="joules_per_token needs joules"):
+        evaluated(
+            rows, None, "watts", endpoint=choice, metrics=["joules_per_token"], task={"definition": write}
+        )
     with pytest.raises(EngineError, match="a chat endpoint gives no likelihoods"):
         evaluated(rows, None, "other", endpoint=choice)
 

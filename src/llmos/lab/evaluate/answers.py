@@ -27,7 +27,9 @@ class Answer:
     tokens: int = 0
     unknown_tokens: int = 0
     truncated: bool = False
-    seconds: float = 0.0
+    seconds: float | None = None
+    joules: float | None = None
+    is_metered: bool = False
     prompt: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -142,18 +144,26 @@ def _is_close(task: Task, question: Question, row: Sequence[Score], manner: Mann
 def _chosen(task: Task, question: Question, row: Sequence[Score], prompt: str) -> Answer:
     logprobs = [score.logprob for score in row]
     truncated, tokens = any(score.truncated for score in row), sum(score.tokens for score in row)
+    times = [score.seconds for score in row if score.seconds is not None]
+    seconds = sum(times) if times else None
+    shared: dict[str, Any] = {"tokens": tokens, "truncated": truncated, "seconds": seconds, "prompt": prompt}
     if task.kind == "loglikelihood":
         chosen = 0 if row[0].is_greedy else -1
-        return Answer("", chosen, logprobs, row[0].logprob, tokens=tokens, truncated=truncated, prompt=prompt)
+        return Answer("", chosen, logprobs, row[0].logprob, **shared)
     chosen = logprobs.index(max(logprobs))
-    output = question.choices[chosen]
-    return Answer(output, chosen, logprobs, tokens=tokens, truncated=truncated, prompt=prompt)
+    return Answer(question.choices[chosen], chosen, logprobs, **shared)
 
 
 def _rolling(task: Task, questions: Sequence[Question], engine: Engine) -> list[Answer]:
     found = engine.rolling([question.target for question in questions], overlap=task.overlap)
     return [
-        Answer(logprob=r.logprob, tokens=r.tokens, unknown_tokens=r.unknown_tokens, truncated=r.windows > 1)
+        Answer(
+            logprob=r.logprob,
+            tokens=r.tokens,
+            unknown_tokens=r.unknown_tokens,
+            truncated=r.windows > 1,
+            seconds=r.seconds,
+        )
         for r in found
     ]
 
@@ -215,7 +225,13 @@ def _generate(task: Task, questions: Sequence[Question], engine: Engine, manner:
         for question in questions
     ]
     return [
-        Answer(output=made.text, tokens=made.tokens, truncated=made.truncated, prompt=str(request.prompt))
+        Answer(
+            output=made.text,
+            tokens=made.tokens,
+            truncated=made.truncated,
+            seconds=made.seconds,
+            prompt=str(request.prompt),
+        )
         for request, made in zip(requests, engine.generate(requests), strict=True)
     ]
 
@@ -244,4 +260,6 @@ def outcome_of(task: Task, question: Question, given: Answer) -> Outcome:
         characters=len(text),
         size_bytes=len(text.encode()),
         seconds=given.seconds,
+        joules=given.joules,
+        is_metered=given.is_metered,
     )

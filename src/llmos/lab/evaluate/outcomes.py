@@ -17,7 +17,8 @@ class Outcome:
     `logprobs` are the summed log-probabilities (natural) of `choices`, in their order; `logprob` is that
     of the whole text, for language modelling, of `tokens` tokens (`unknown_tokens` of them outside the
     vocabulary), `words` words, `characters` characters and `size_bytes` bytes of UTF-8. `seconds` and
-    `joules` are what answering took, `joules` only where it was measured.
+    `joules` are what answering took, the sample's share of what was asked with it; `joules` is None
+    where the model runs on another machine, and estimated from processor time unless `is_metered`.
     """
 
     id: str = ""
@@ -37,6 +38,7 @@ class Outcome:
     size_bytes: int = 0
     seconds: float | None = None
     joules: float | None = None
+    is_metered: bool = False
     group: str = ""
 
     @property

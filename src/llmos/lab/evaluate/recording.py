@@ -169,9 +169,12 @@ def _shown(questions: Sequence[Question]) -> dict[str, str]:
     return {name: digests.row_digest(row) for name, row in rows.items()}
 
 
-def cost_of(meter: EnergyMeter, wall_s: float, tokens: int) -> Cost:
-    energy = meter.result
+def cost_of(meter: EnergyMeter, wall_s: float, model: OpenedModel) -> Cost:
+    """What it took on this machine; energy only where the model ran on it."""
+    energy, tokens = meter.result, model.engine.tokens
     assert energy is not None
+    if model.folder is None:
+        return Cost(wall_s=wall_s, cpu_s=energy.cpu_seconds, tokens=tokens)
     return Cost(
         wall_s=wall_s,
         cpu_s=energy.cpu_seconds,

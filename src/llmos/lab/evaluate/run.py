@@ -108,14 +108,14 @@ def evaluate(
             resumed = len(log.found)
             if resumed:
                 reporter.say(f"{resumed:,} samples were answered before; going on from there.")
-            _ask_all(opened, model, manner, log, reporter)
+            _ask_all(opened, model, manner, log, reporter, meter=meter)
         answers = [log.found[number] for number in range(len(opened.questions))]
         reporter.phase("measure")
         metrics, samples = _measure(opened, answers, plan.seed)
         wall_s = time.monotonic() - started
         model.engine.close()
     outcome = outcome_of_run(recipe, opened, described, metrics, samples, facts=facts, manner=manner)
-    outcome = dataclasses.replace(outcome, cost=cost_of(meter, wall_s, model.engine.tokens))
+    outcome = dataclasses.replace(outcome, cost=cost_of(meter, wall_s, model))
     places = Places(model=model_place(model), data=opened.data)
     folder, statement = write_record(output, outcome, samples, recipe=recipe, places=places)
     log.remove()
@@ -127,7 +127,13 @@ def evaluate(
 
 
 def _ask_all(
-    opened: OpenedTask, model: OpenedModel, manner: Manner, log: AnswerLog, reporter: Reporter
+    opened: OpenedTask,
+    model: OpenedModel,
+    manner: Manner,
+    log: AnswerLog,
+    reporter: Reporter,
+    *,
+    meter: EnergyMeter,
 ) -> None:
     size = ENDPOINT_CHUNK if model.folder is None else CHUNK
     left = [number for number in range(len(opened.questions)) if number not in log.found]
@@ -135,12 +141,34 @@ def _ask_all(
     reporter.bar(total - len(left), total, "samples")
     for start in range(0, len(left), size):
         numbers = left[start : start + size]
-        began = time.monotonic()
+        began, (joules, _) = time.monotonic(), meter.joules()
         given = answer(opened.task, [opened.questions[n] for n in numbers], model.engine, manner)
-        each = (time.monotonic() - began) / len(numbers)
+        seconds, (now, is_metered) = time.monotonic() - began, meter.joules()
         _check_numbers(opened.questions, numbers, given)
-        log.add({n: Answer(**a.to_json() | {"seconds": each}) for n, a in zip(numbers, given, strict=True)})
+        if model.folder is None:
+            # What the machine behind the address draws, nobody here knows.
+            shared = _shares(given, seconds)
+        else:
+            shared = _shares(given, seconds, joules=now - joules, is_metered=is_metered)
+        log.add(dict(zip(numbers, shared, strict=True)))
         reporter.bar(total - len(left) + start + len(numbers), total, "samples")
+
+
+def _shares(
+    given: Sequence[Answer], seconds: float, *, joules: float | None = None, is_metered: bool = False
+) -> list[Answer]:
+    """The answers with what each took: what its engine says, else its equal share of all of them."""
+    each = seconds / len(given)
+    energy = None if joules is None else joules / len(given)
+    return [
+        dataclasses.replace(
+            one,
+            seconds=each if one.seconds is None else one.seconds,
+            joules=energy,
+            is_metered=is_metered,
+        )
+        for one in given
+    ]
 
 
 def _check_numbers(questions: Sequence[Question], numbers: Sequence[int], given: Sequence[Answer]) -> None:

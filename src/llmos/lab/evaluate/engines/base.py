@@ -57,7 +57,8 @@ class Request:
 class Score:
     """`logprob` is natural and summed over `tokens`. `near`: greedy decoding is too close to call.
 
-    `truncated`: the context was cut at its beginning to fit.
+    `truncated`: the context was cut at its beginning to fit. `seconds` is given by engines that ask for
+    each answer alone, here and below.
     """
 
     logprob: float
@@ -65,6 +66,7 @@ class Score:
     tokens: int
     near: bool = False
     truncated: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Rolling:
     characters: int
     windows: int = 1
     unknown_tokens: int = 0
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Generated:
     text: str
     tokens: int = 0
     truncated: bool = False
+    seconds: float | None = None
 
 
 @dataclass

@@ -105,10 +105,11 @@ class EndpointEngine:
             )
         # Blanks belong to the word after them, as in the tokens of most models.
         context = request.context.rstrip()
-        found = self._echo(request.context + end)
+        found, seconds = self._echo(request.context + end)
         logprob, tokens, is_greedy = 0.0, 0, True
         for place, value, is_top in found:
-            if place[1] <= len(context):
+            # A character of several tokens has all of them where it begins; the last one alone ends after it.
+            if place[0] < len(context) and place[1] <= len(context):
                 continue
             if value is None:
                 if context:
@@ -121,18 +122,21 @@ class EndpointEngine:
             logprob, tokens, is_greedy = logprob + value, tokens + 1, is_greedy and is_top
         if not tokens:
             raise EmptyContinuation(f"A choice of sample {request.id or '?'} adds no token to its context.")
-        return Score(logprob, is_greedy, tokens)
+        return Score(logprob, is_greedy, tokens, seconds=seconds)
 
     def rolling(self, texts: Sequence[str], *, overlap: bool = True) -> list[Rolling]:
         """The first token is left out, as the endpoint gives it no likelihood; a text must fit as a whole."""
         found = []
         for text in texts:
-            values = [value for _, value, _ in self._echo(text) if value is not None]
-            found.append(Rolling(sum(values), len(values), len(text.encode()), len(text)))
+            given, seconds = self._echo(text)
+            values = [value for _, value, _ in given if value is not None]
+            size = len(text.encode())
+            found.append(Rolling(sum(values), len(values), size, len(text), seconds=seconds))
         return found
 
-    def _echo(self, text: str) -> list[tuple[tuple[int, int], float | None, bool]]:
-        """Of each token: where its text begins and ends, its log-probability, whether it was likeliest."""
+    def _echo(self, text: str) -> tuple[list[tuple[tuple[int, int], float | None, bool]], float | None]:
+        """Of each token: where its text begins and ends, its log-probability, whether it was likeliest; and
+        the seconds the answer took."""
         if self._choice.kind == "chat":
             raise EngineError(
                 "endpoint.kind: a chat endpoint gives no likelihoods, which this task needs. Use kind: "
@@ -157,7 +161,7 @@ class EndpointEngine:
             is_top = value is None or all(value >= other for other in top.values() if other is not None)
             found.append(((int(begin), int(end)), None if value is None else float(value), is_top))
         self.tokens += len(found)
-        return [entry for entry in found if entry[0][0] < len(text)]
+        return [entry for entry in found if entry[0][0] < len(text)], choice.get("seconds")
 
     # Generation
 
@@ -186,7 +190,7 @@ class EndpointEngine:
         cuts = [text.find(stop) for stop in request.stop if stop and stop in text]
         tokens = int(choice.get("completion_tokens") or 0)
         self.tokens += tokens
-        return Generated(text[: min(cuts)] if cuts else text, tokens)
+        return Generated(text[: min(cuts)] if cuts else text, tokens, seconds=choice.get("seconds"))
 
     # The wire
 
@@ -195,14 +199,17 @@ class EndpointEngine:
         full = {"model": self._choice.model, **{k: v for k, v in body.items() if v is not None}}
         key = digest([path, full])
         if key not in self._known:
+            began = time.monotonic()
             answer = self._post(f"{self._url}/{path}", full)
+            seconds = time.monotonic() - began
             choices = answer.get("choices")
             if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
                 raise EndpointFailed(
                     f"{self._url} answered without choices: not an OpenAI-compatible endpoint?"
                 )
             usage = answer.get("usage") or {}
-            self._known[key] = choices[0] | {"completion_tokens": usage.get("completion_tokens")}
+            counted = {"completion_tokens": usage.get("completion_tokens"), "seconds": seconds}
+            self._known[key] = choices[0] | counted
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([key, self._known[key]], ensure_ascii=False) + "\n")

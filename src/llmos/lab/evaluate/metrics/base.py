@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from llmos.core.errors import Unprocessable
 from llmos.lab.evaluate.outcomes import Outcome
 from llmos.records.aggregates import Scores, recompute
-from llmos.records.resample import ROUNDS, interval
+from llmos.records.resample import DRAWN_BY, interval
 
 if TYPE_CHECKING:
     from llmos.wire.evaluation import MetricValue
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 VERSION = 1
 # A part of a signature that only the samples tell: how many references each of them has.
 FROM_SCORES = "?"
+HOW_METERED = "?metered"
 # Fields of an outcome of which none means zero.
 _COUNTS = ("tokens",)
 _FIELD_WORDS = {"wanted_texts": "a reference that is not empty"}
@@ -59,9 +60,13 @@ class Metric:
         """
         settings = self.settings() if callable(self.settings) else self.settings
         counts = {int(row[f"{self.name}.references"]) for row in scores if f"{self.name}.references" in row}
-        known = {FROM_SCORES: str(counts.pop()) if len(counts) == 1 else "var"}
+        metered = {bool(row.get(f"{self.name}.metered")) for row in scores}
+        known = {
+            FROM_SCORES: str(counts.pop()) if len(counts) == 1 else "var",
+            HOW_METERED: "measured" if metered == {True} else "estimated" if metered == {False} else "mixed",
+        }
         own = [f"{key}:{known.get(value, value)}" for key, value in settings]
-        return "|".join([self.name, f"agg:{self.formula}", *own, f"ci:boot{ROUNDS}", f"v:{VERSION}"])
+        return "|".join([self.name, f"agg:{self.formula}", *own, DRAWN_BY, f"v:{VERSION}"])
 
     def scores(self, outcomes: Sequence[Outcome]) -> list[Scores]:
         """The numbers of each sample, as the log keeps them.

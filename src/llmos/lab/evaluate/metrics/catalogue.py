@@ -25,6 +25,8 @@ MAKERS: dict[str, Callable[[str], Metric]] = {
     "f1_binary": labels.f1_binary,
     "joules_per_token": cost.joules_per_token,
     "latency": cost.latency,
+    "latency_p50": cost.latency_quantile(50),
+    "latency_p95": cost.latency_quantile(95),
     "mcc": labels.mcc,
     "perplexity": likelihood.perplexity,
     "preference_gap": labels.preference_gap,

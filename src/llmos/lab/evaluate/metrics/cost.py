@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from llmos.lab.evaluate.metrics.base import Metric
+from collections.abc import Callable
+
+from llmos.lab.evaluate.metrics.base import HOW_METERED, Metric
 from llmos.lab.evaluate.outcomes import Outcome
-from llmos.records.aggregates import Scores
+from llmos.records.aggregates import BIN_WIDTH, Scores, bin_of
 
 
 def latency(language: str) -> Metric:
@@ -12,6 +14,21 @@ def latency(language: str) -> Metric:
     return Metric(
         "latency", "mean", lambda x: {"latency": x.seconds or 0.0}, higher_is_better=False, needs=("seconds",)
     )
+
+
+def latency_quantile(percent: int) -> Callable[[str], Metric]:
+    """Seconds that `percent` of the samples stay under. Each counts in a bin, as sums have no order."""
+    name = f"latency_p{percent}"
+
+    def make(language: str) -> Metric:
+        def per_sample(outcome: Outcome) -> Scores:
+            return {f"{name}.{bin_of(outcome.seconds or 0.0)}": 1.0}
+
+        settings = (("within", f"{BIN_WIDTH - 1:.0%}"),)
+        needs = ("seconds",)
+        return Metric(name, f"p{percent}", per_sample, False, settings=settings, needs=needs)
+
+    return make
 
 
 def tokens_per_second(language: str) -> Metric:
@@ -25,12 +42,15 @@ def tokens_per_second(language: str) -> Metric:
 
 
 def joules_per_token(language: str) -> Metric:
-    """Energy over tokens, where it was measured or estimated sample by sample."""
+    """Energy over tokens: the counters of the machine, else 12 W a busy core; the signature says which."""
 
     def per_sample(outcome: Outcome) -> Scores:
         return {
             "joules_per_token.numerator": outcome.joules or 0.0,
             "joules_per_token.denominator": float(outcome.tokens),
+            "joules_per_token.metered": float(outcome.is_metered),
         }
 
-    return Metric("joules_per_token", "ratio", per_sample, higher_is_better=False, needs=("joules", "tokens"))
+    settings = (("energy", HOW_METERED),)
+    needs = ("joules", "tokens")
+    return Metric("joules_per_token", "ratio", per_sample, False, settings=settings, needs=needs)

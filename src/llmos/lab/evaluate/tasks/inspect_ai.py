@@ -3,64 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ValidationError
 
 from llmos.lab.evaluate.tasks.schema import Task, TaskError, parse_task, refusal
+from llmos.wire.inspect_task import ONLY_TASK, InspectSolver, InspectTask
 
-# Shapes of inspect-ai 0.3 (`hf/` tasks): which fields there are, of which types, with which defaults.
-SolverName = Literal[
-    "prompt_template", "system_message", "user_message", "chain_of_thought",
-    "use_tools", "generate", "self_critique", "multiple_choice",
-]  # fmt: skip
-ScorerName = Literal[
-    "includes", "match", "pattern", "answer", "exact", "f1", "model_graded_qa", "model_graded_fact", "choice"
-]
 _METRICS = {"exact": "squad_em", "f1": "squad_f1", "match": "inspect_match", "includes": "inspect_includes"}
-
-
-class InspectSolver(BaseModel):
-    name: SolverName
-    args: dict[str, Any] = Field(default_factory=dict)
-
-
-class InspectScorer(BaseModel):
-    name: ScorerName
-    args: dict[str, Any] = Field(default_factory=dict)
-
-
-@dataclass
-class InspectFields:
-    """Columns of the data set. A plain dataclass, as inspect-ai's is: pydantic reads it as strictly."""
-
-    input: str = "input"
-    target: str = "target"
-    choices: str | list[str] | None = None
-    id: str = "id"
-    metadata: list[str] | type[BaseModel] | None = None
-    sandbox: str = "sandbox"
-    files: str = "files"
-    setup: str = "setup"
-    input_image: str | None = None
-
-
-class InspectTask(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    id: str | None = None
-    config: str = "default"
-    split: str = "test"
-    field_spec: InspectFields
-    shuffle_choices: bool | None = None
-    epochs: int = Field(default=1, ge=1)
-    epoch_reducer: (
-        Annotated[str, StringConstraints(pattern=r"^(pass_at_\d+|at_least_\d+|max|mode|median|mean)$")] | None
-    ) = None
-    solvers: list[InspectSolver] = Field(min_length=1)
-    scorers: list[InspectScorer] = Field(min_length=1)
 
 
 def check_inspect(fields: dict[str, Any], where: str) -> InspectTask:
@@ -81,7 +32,7 @@ def from_inspect(fields: dict[str, Any], where: str) -> Task:
     if task.epochs > 1 or task.shuffle_choices or task.field_spec.input_image:
         wanted = "epochs" if task.epochs > 1 else "shuffle_choices" if task.shuffle_choices else "input_image"
         raise _unable(where, wanted)
-    shared: dict[str, Any] = {"id": task.id or "default", "config": task.config, "split": task.split}
+    shared: dict[str, Any] = {"id": task.id or ONLY_TASK, "config": task.config, "split": task.split}
     shared |= {"syntax": "inspect-ai", "system": _system(task.solvers, where)}
     if "multiple_choice" in solvers:
         return parse_task(shared | _choice(task, where), where)

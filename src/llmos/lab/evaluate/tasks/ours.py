@@ -17,8 +17,9 @@ _GLOBAL = ("name", "description", "evaluation_framework", "tasks", "license", "l
 def read_spec(path: Path) -> dict[str, Any]:
     """The content of an `eval.yaml`. Raises TaskError where it is none."""
     try:
+        # A ValueError may be of the encoding, or of a date like 2024-13-41.
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise TaskError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict) or not isinstance(value.get("tasks"), list) or not value["tasks"]:
         raise TaskError(f"{path.name}: tasks: a list of tasks is missing.")
