@@ -61,15 +61,22 @@ class Hub:
             return self.answers.pop(0)
         if call == "events":
             EventBatch.model_validate(body)
-            skip = len(self.events) - body["first_seq"]
-            if skip >= 0:
-                self.events += body["events"][skip:]
+            self.keep(body)
         elif call == "heartbeat":
             Heartbeat.model_validate(body)
         else:
-            self.states.append(StateProposal.model_validate(body).state)
+            state = StateProposal.model_validate(body).state
+            if body.get("events") and body["first_seq"] > len(self.events):
+                return 409, {"error": "events are missing", "code": "StateRefused", "state": "running"}
+            self.keep(body)
+            self.states.append(state)
             return 200, {"state": body["state"], "cancel_requested": self.cancel}
         return 200, {"accepted_seq": len(self.events) - 1, "cancel_requested": self.cancel}
+
+    def keep(self, body: dict[str, Any]) -> None:
+        skip = len(self.events) - body.get("first_seq", 0)
+        if skip >= 0:
+            self.events += body.get("events", [])[skip:]
 
 
 @pytest.fixture
@@ -122,6 +129,21 @@ def test_a_hub_that_forgot_events_gets_them_again(hub: Hub, reporter: Reporter) 
     assert [event["text"] for event in hub.events] == ["one", "two", "three"]
 
 
+def test_a_short_job_takes_one_call(hub: Hub, reporter: Reporter) -> None:
+    reporter.say_state("running")
+    reporter.add(lines("one"))
+    assert reporter.finish({"state": "succeeded"}) == "succeeded"
+    assert [event["text"] for event in hub.events] == ["one"]
+    assert hub.calls == ["state"]
+
+
+def test_many_last_lines_travel_by_themselves(hub: Hub, reporter: Reporter) -> None:
+    reporter.add(lines(*(str(number) for number in range(1500))))
+    assert reporter.finish({"state": "succeeded"}) == "succeeded"
+    assert [event["text"] for event in hub.events] == [str(number) for number in range(1500)]
+    assert hub.calls[0] == "events"
+
+
 def test_signs_of_life_hear_of_a_cancel(hub: Hub, reporter: Reporter) -> None:
     wait_until(lambda: "heartbeat" in hub.calls)
     assert not reporter.cancel.is_set()
@@ -139,8 +161,18 @@ def test_a_lost_lease_ends_the_reports(hub: Hub, reporter: Reporter) -> None:
 
 
 def test_a_refused_state_is_not_said_again(hub: Hub, reporter: Reporter) -> None:
-    hub.answers = [(409, {"error": "no", "code": "StateRefused", "data": {"state": "canceled"}})]
+    refusal = (409, {"error": "no", "code": "StateRefused", "data": {"state": "canceled"}})
+    hub.answers = [refusal]
     assert reporter.finish({"state": "succeeded"}) == "canceled"
+
+
+def test_last_lines_outlive_a_refused_state(hub: Hub, reporter: Reporter) -> None:
+    refusal = (409, {"error": "no", "code": "StateRefused", "data": {"state": "canceled"}})
+    accepted = (200, {"accepted_seq": 0})
+    hub.answers = [refusal, accepted, refusal]
+    reporter.add(lines("one"))
+    assert reporter.finish({"state": "succeeded"}) == "canceled"
+    assert hub.calls == ["state", "events", "state"]
 
 
 def test_a_batch_the_hub_does_not_take_holds_up_nothing(hub: Hub, reporter: Reporter) -> None:

@@ -30,7 +30,7 @@ def recipe(repo: str) -> dict[str, Any]:
     return {
         "objective": "mlm",
         "data": {"sources": [{"dataset": "ada/lines"}], "held_out": 0.1},
-        "model": {"preset": "nano", "family": "roberta"},
+        "model": {"preset": "nano", "family": "roberta", "overrides": {"hidden_dropout_prob": 0.1}},
         "training": {
             "max_steps": STEPS,
             "sequence_length": 64,

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from llmos.runner.agent import AlreadyRunning, NotWelcome
-from llmos.runner.start import CannotStart, Options, build_agent, run_until_stopped
+from llmos.runner.start import DEFAULT_ENGINES, CannotStart, Options, build_agent, run_until_stopped
 
 CANNOT_ISOLATE = 3
 
@@ -29,6 +29,8 @@ def read_options(path: Path) -> Options:
         slots=int(found.get("slots", 0)),
         hide=tuple(Path(folder) for folder in found.get("hide", ())),
         drain_s=float(found.get("drain_s", 10)),
+        engines=int(found.get("engines", DEFAULT_ENGINES)),
+        serve_memory_bytes=int(found.get("serve_memory_bytes", 0)),
     )
 
 

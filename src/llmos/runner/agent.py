@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from llmos.client.runner_api import Refused, RunnerApi, Unreachable
 from llmos.runner.attempt import Attempt, remove_tree
+from llmos.runner.engine_slots import EngineSlots
 from llmos.runner.executors import Executor, Share
 from llmos.runner.machine import Machine, find_lab, free_disk_bytes, load_of_machine
 from llmos.runner.reporter import Reporter
@@ -32,6 +33,7 @@ CLAIM_WAIT_S = 20.0
 _MAX_BACK_OFF_S = 15.0
 _RECOVER_LIMIT_S = 10.0
 _MEMORY_SHARE = 0.8  # of the machine's memory, for all jobs together
+SERVE_SHARE = 0.6  # for all engines together, unless somebody says otherwise
 
 
 class NotWelcome(Exception):
@@ -58,6 +60,10 @@ class Agent:
     # What the cluster has that this runner gives its jobs to; None: they run on this machine.
     cluster: dict[str, Any] | None = None
     version: str = ""
+    engine_slots: int = 0
+    # For all engines together; 0: `SERVE_SHARE` of the machine's.
+    serve_memory_bytes: int = 0
+    _engines: EngineSlots | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _release: threading.Event = field(default_factory=threading.Event)
     _attempts: dict[int, tuple[Attempt, threading.Thread]] = field(default_factory=dict)
@@ -72,6 +78,9 @@ class Agent:
         self._stop.set()
         with self._free:
             self._free.notify_all()
+        if self._engines is not None:
+            # A model that is wanted again is loaded elsewhere: nobody has to wait for an engine to end.
+            self._engines.release()
 
     def release(self) -> None:
         """Give the present jobs back, too: each gets a moment to save what it has."""
@@ -82,13 +91,16 @@ class Agent:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._attempts)
+        return bool(self._attempts) or (self._engines is not None and self._engines.is_busy)
 
     def run(self) -> None:
         """Block until stopped. Raises NotWelcome, AlreadyRunning."""
         self._open_root()
         self._recover()
+        serving = self._prepare_serving()
         self._introduce()
+        if serving is not None:
+            serving.start()
         while not self._stop.is_set():
             slot = self._wait_for_slot()
             if slot is None:
@@ -102,7 +114,26 @@ class Agent:
                     break
         for _, thread in list(self._attempts.values()):
             thread.join()
+        if serving is not None:
+            serving.join()
         self.api.close()
+
+    def _prepare_serving(self) -> threading.Thread | None:
+        """What asks for engines beside the jobs, in a thread of its own."""
+        if not self.engine_slots or self.cluster is not None or self.once:
+            return None
+        self._engines = EngineSlots(
+            api=self.api,
+            root=self.root,
+            executor=self.executors[0],
+            hello=self.hello,
+            count=self.engine_slots,
+            memory_bytes=self.serve_memory_bytes or int(self.machine.memory_bytes * SERVE_SHARE),
+            hub_python=lambda: self.hub_python,
+        )
+        if self._stop.is_set():
+            self._engines.stop()
+        return threading.Thread(target=self._engines.run, name="engines")
 
     def _look_for_lab(self) -> None:
         """The training side may have been installed since this runner was started."""
@@ -148,6 +179,7 @@ class Agent:
             "kinds": self._kinds(),
             "version": self.version,
             "load": load_of_machine(),
+            "serving": self._engines.describe() if self._engines is not None else None,
             # The slot that asks is free; jobs that only say their last words do not count either.
             "running": sum(number > 0 for number in self._busy.values()),
         }
@@ -159,13 +191,14 @@ class Agent:
 
     def _share(self, slot: int) -> Share:
         machine = self.machine
-        cores = machine.cores[slot :: self.slots] or machine.cores
+        slots = max(self.slots, 1)
+        cores = machine.cores[slot::slots] or machine.cores
         return Share(
             slot=slot,
             cores=cores,
-            memory_bytes=int(machine.memory_bytes * _MEMORY_SHARE / self.slots),
-            disk_bytes=free_disk_bytes(self.root) // self.slots,
-            gpus=tuple(gpu.index for gpu in machine.gpus)[slot :: self.slots],
+            memory_bytes=int(machine.memory_bytes * _MEMORY_SHARE / slots),
+            disk_bytes=free_disk_bytes(self.root) // slots,
+            gpus=tuple(gpu.index for gpu in machine.gpus)[slot::slots],
         )
 
     def _open_root(self) -> None:

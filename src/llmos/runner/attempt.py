@@ -19,6 +19,7 @@ from typing import Any
 from llmos.client.runner_api import RunnerApi
 from llmos.runner.checkpoints import CheckpointPublisher
 from llmos.runner.energy import EnergyMeter
+from llmos.runner.engines import EngineBridge
 from llmos.runner.events import EventReader
 from llmos.runner.executors import RESUME_PATH, CannotRun, Executor, Running, Share
 from llmos.runner.lines import LineSplitter
@@ -32,6 +33,7 @@ from llmos.runner.transfers import Stopped, TransferFailed, Transfers, check_mou
 log = logging.getLogger("llmos.runner")
 
 _SAMPLE_S, _FIRST_SAMPLE_S = 5.0, 1.0
+_ENGINE_SAMPLE_S = 30.0  # an engine may run for months
 _STOP_GRACE_S = 8.0
 _READ_BYTES = 256 * 1024
 # "lost": not the job's fault; the hub gives it to another runner.
@@ -92,19 +94,46 @@ class Attempt:
         self.reporter = Reporter(self.api, self.spool, note["job_id"], note["lease"])
         self.reporter.start()
 
+    @property
+    def _sample_s(self) -> float:
+        return _ENGINE_SAMPLE_S if self.claim["spec"]["kind"] == "engine" else _SAMPLE_S
+
     def _should_stop(self) -> bool:
         return self.reporter.cancel.is_set() or self.reporter.lost.is_set() or self.release.is_set()
 
     def _work(self, spec: dict[str, Any]) -> dict[str, Any]:
         transfers = Transfers(self.hub_python, spec, self.root / "cache" / "hub", self._should_stop)
         inputs = self._fetch(spec, transfers)
+        bridge = self._make_bridge(spec)
+        channel_fd = bridge.child.fileno() if bridge is not None else -1
+        with contextlib.ExitStack() as stack:
+            if bridge is not None:
+                stack.callback(bridge.close)
+            return self._run_program(spec, transfers, inputs, channel_fd, bridge)
+
+    def _make_bridge(self, spec: dict[str, Any]) -> EngineBridge | None:
+        if spec["kind"] != "engine":
+            return None
+        return EngineBridge(self.api, spec["job_id"], str(self.claim["lease"]["lease_token"]))
+
+    def _run_program(
+        self,
+        spec: dict[str, Any],
+        transfers: Transfers,
+        inputs: list[tuple[dict[str, Any], Path]],
+        channel_fd: int,
+        bridge: EngineBridge | None,
+    ) -> dict[str, Any]:
         events_read, events_write = os.pipe()
+        handed = (events_write,) if channel_fd < 0 else (events_write, channel_fd)
         try:
-            running = self.executor.prepare(spec, self.share, self.folder, inputs, events_write)
+            running = self.executor.prepare(spec, self.share, self.folder, inputs, events_write, channel_fd)
             self.running = running
-            out_read, err_read = self._start(running, events_write)
+            out_read, err_read = self._start(running, handed)
         finally:
             os.close(events_write)
+        if bridge is not None:
+            bridge.start()
         self.reporter.say_state("running")
         with CheckpointPublisher(spec, transfers, running.box, self.folder, self.reporter) as checkpoints:
             self._follow(running, out_read, err_read, events_read, checkpoints)
@@ -142,11 +171,11 @@ class Attempt:
             found.append((item, dest))
         return found
 
-    def _start(self, running: Running, events_write: int) -> tuple[int, int]:
+    def _start(self, running: Running, handed: tuple[int, ...]) -> tuple[int, int]:
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         try:
-            running.start(stdout=out_write, stderr=err_write, pass_fds=(events_write,))
+            running.start(stdout=out_write, stderr=err_write, pass_fds=handed)
         finally:
             os.close(out_write)
             os.close(err_write)
@@ -186,7 +215,7 @@ class Attempt:
                     next_look = now + LOOK_S
                 if now >= next_sample:
                     self._take_sample(running, meter)
-                    next_sample = now + _SAMPLE_S
+                    next_sample = now + self._sample_s
         self._meter = meter
         if reader.bad:
             self.reporter.add([system_line(f"{reader.bad} events of the job could not be understood.")])

@@ -45,6 +45,15 @@ class Machine:
     uv: Path | None = None
     lab: Path | None = None
     containers: str = ""
+    vllm: Path | None = None
+
+    @property
+    def serving(self) -> list[str]:
+        """The engines it can start, as `wire.serving.EngineKind`."""
+        if self.lab is None:
+            return []
+        has_llama = any(self.lab.parents[1].glob("lib/python*/site-packages/llama_cpp"))
+        return ["transformers", *(["llama.cpp"] if has_llama else []), *(["vllm"] if self.vllm else [])]
 
     @property
     def engines(self) -> list[str]:
@@ -63,7 +72,15 @@ def inspect_machine(*, lab: Path | None = None) -> Machine:
         uv=_find_uv(),
         lab=lab,
         containers=containers,
+        vllm=find_vllm(),
     )
+
+
+def find_vllm(root: Path | None = None) -> Path | None:
+    """The program of vLLM in an environment of its own: what LLMOS_VLLM names, or `.venv-vllm`."""
+    own = (root or Path(__file__).parents[3]) / ".venv-vllm" / "bin" / "vllm"
+    places = (Path(os.environ.get("LLMOS_VLLM") or own), own)
+    return next((place for place in places if place.is_file()), None)
 
 
 def free_disk_bytes(folder: Path) -> int:

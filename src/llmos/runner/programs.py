@@ -27,6 +27,8 @@ _PYTHON = re.compile(
 _UV = re.compile(r"(?:ghcr\.io/)?(?:astral-sh/)?uv(?::(?:.*python(?P<version>3\.\d+).*|[^/]*))?")
 TOOLS = "/opt/llmos/bin"
 CACHE = "/opt/llmos/cache"
+# Where an engine finds what it serves.
+MODEL, BASE = "/model", "/base"
 # Passed on to jobs that may use the network: how this machine reaches package indexes.
 _NETWORK_ENV = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL",
@@ -104,22 +106,46 @@ def plan_recipe(
     `LLMOS_INPUTS` tells the lab where repositories the recipe names lie: `{"dataset:ada/poems":
     "/inputs/0"}`.
     """
+    lab, mounts, env = _lab(spec, machine, "train")
+    command = [lab, "-m", "llmos.lab", "run", "/job/recipe.json", "--events", str(events_fd)]
+    if resume:
+        command += ["--resume", resume]
+    laid = {f"{item['type']}:{item['repo']}": item["path"] for item, _ in inputs}
+    env["LLMOS_INPUTS"] = json.dumps(laid)
+    files = (("recipe.json", json.dumps(spec.get("recipe") or {}, ensure_ascii=False)),)
+    return Program(tuple(command), env | _asked_env(spec), tuple(mounts), files=files)
+
+
+def plan_engine(spec: Mapping[str, Any], machine: Machine, *, channel_fd: int) -> Program:
+    """The engine that serves what lies at /model, with its end of the channel. Raises NoProgram."""
+    lab, mounts, env = _lab(spec, machine, "serve models")
+    command = [lab, "-m", "llmos.lab", "serve", "--model", MODEL, "--channel", str(channel_fd)]
+    asked = spec.get("engine") or {}
+    command += ["--spec", json.dumps(asked)]
+    if asked.get("base"):
+        command += ["--base", BASE]
+    if asked.get("engine") == "vllm":
+        if machine.vllm is None:
+            raise NoProgram("This runner has no vLLM: put it into .venv-vllm, or name it by LLMOS_VLLM.")
+        env["LLMOS_VLLM"] = str(machine.vllm)
+        prefixes = python_environment_prefixes(machine.vllm.with_name("python"))
+        known = {mount.target for mount in mounts}
+        mounts += [Mount(prefix, str(prefix)) for prefix in prefixes if str(prefix) not in known]
+    return Program(tuple(command), env | _asked_env(spec), tuple(mounts))
+
+
+def _lab(spec: Mapping[str, Any], machine: Machine, what: str) -> tuple[str, list[Mount], dict[str, str]]:
+    """The training side's Python, what it needs to see, and its variables. Raises NoProgram."""
     if machine.lab is None:
-        raise NoProgram("This runner cannot train: the training side is not installed (make setup-lab).")
+        raise NoProgram(f"This runner cannot {what}: the training side is not installed (make setup-lab).")
     package = Path(llmos.__path__[0])
     prefixes = python_environment_prefixes(machine.lab)
     mounts = [Mount(prefix, str(prefix)) for prefix in prefixes]
     if not any(prefix in package.parents for prefix in prefixes):
         mounts.append(Mount(package, str(package)))
-    command = [str(machine.lab), "-m", "llmos.lab", "run", "/job/recipe.json", "--events", str(events_fd)]
-    if resume:
-        command += ["--resume", resume]
     env = _base_env(spec, path=str(machine.lab.parent)) | {"PYTHONPATH": str(package.parent)}
-    laid = {f"{item['type']}:{item['repo']}": item["path"] for item, _ in inputs}
-    env["LLMOS_INPUTS"] = json.dumps(laid)
     env |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"} if not spec.get("network") else {}
-    files = (("recipe.json", json.dumps(spec.get("recipe") or {}, ensure_ascii=False)),)
-    return Program(tuple(command), env | _asked_env(spec), tuple(mounts), files=files)
+    return str(machine.lab), mounts, env
 
 
 def _pick_python(machine: Machine, version: str | None) -> Python:

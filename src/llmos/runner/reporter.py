@@ -10,7 +10,6 @@ import json
 import logging
 import random
 import threading
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +19,7 @@ from llmos.runner.spool import Spool
 log = logging.getLogger("llmos.runner")
 
 _BATCH_EVENTS, _BATCH_BYTES = 1000, 1024 * 1024
-_GATHER_S = 0.1  # after a batch, wait a little: many lines travel together
+_GATHER_S = 0.05  # wait a little: many lines travel together, and short jobs in two calls
 _MAX_BACK_OFF_S = 10.0
 
 
@@ -36,6 +35,8 @@ class Reporter:
         self._states: list[dict[str, Any]] = []
         self._final: dict[str, Any] | None = None
         self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._may_join = True  # the last events travel with the final state
         self.cancel = threading.Event()
         # Set when the hub has given the job away or forgotten it: nothing of it counts any more.
         self.lost = threading.Event()
@@ -70,6 +71,7 @@ class Reporter:
         Blocks as long as the hub is away, at most `limit_s`.
         """
         self._final = proposal
+        self._ended.set()
         self._wake.set()
         self._thread.join(limit_s)
         return self.final_state
@@ -77,6 +79,7 @@ class Reporter:
     def abandon(self) -> None:
         """Stop talking about this attempt."""
         self._stop.set()
+        self._ended.set()
         self._wake.set()
         self._thread.join(5)
 
@@ -85,6 +88,7 @@ class Reporter:
         while not self._stop.is_set() and not self.lost.is_set():
             if not self._has_work():
                 self._wake.wait(self._heartbeat_s)
+            self._ended.wait(_GATHER_S)
             self._wake.clear()
             try:
                 if self._step():
@@ -106,19 +110,34 @@ class Reporter:
             while self._states and self._final is None:
                 self._heard(self._api.propose(self._job_id, self._lease_token, self._states[0]))
                 self._states.pop(0)
+            last = self._last_events() if self._final is not None else None
+            if self._final is not None and last is not None:
+                self._propose_final(self._final, last)
+                return True
             if self._sent < self._spool.count:
                 self._send_batch()
-                if self._final is None:
-                    time.sleep(_GATHER_S)
-            elif self._final is not None:
-                answer = self._api.propose(self._job_id, self._lease_token, self._final)
-                self.final_state = str(answer.get("state", ""))
-                return True
             else:
                 self._heard(self._api.heartbeat(self._job_id, self._lease_token, {}))
         except Refused as error:
             return self._refused(error)
         return False
+
+    def _last_events(self) -> list[bytes] | None:
+        """What is left to send, if it is few enough to travel with the final state."""
+        left = self._spool.count - self._sent
+        if not left:
+            return []
+        if not self._may_join or left > _BATCH_EVENTS:
+            return None
+        events = self._spool.read(self._sent, limit=left, limit_bytes=_BATCH_BYTES)
+        return events if len(events) == left else None
+
+    def _propose_final(self, proposal: dict[str, Any], last: list[bytes]) -> None:
+        answer = self._api.propose(
+            self._job_id, self._lease_token, proposal, first_seq=self._sent, events=last
+        )
+        self._sent += len(last)
+        self.final_state = str(answer.get("state", ""))
 
     def _send_batch(self) -> None:
         events = self._spool.read(self._sent, limit=max(self._batch, 1), limit_bytes=_BATCH_BYTES)
@@ -134,6 +153,10 @@ class Reporter:
             self.cancel.set()
 
     def _refused(self, error: Refused) -> bool:
+        is_wrong = error.code == "StateRefused" or error.status in (413, 422)
+        if is_wrong and self._final is not None and self._may_join and self._sent < self._spool.count:
+            self._may_join = False  # whichever of the two was meant: each by itself
+            return False
         if error.code == "StateRefused":
             if self._states and self._final is None:
                 self._states.pop(0)

@@ -23,6 +23,7 @@ from llmos.runner.machine import Machine, find_hub_python, find_lab, find_ray, i
 log = logging.getLogger("llmos.runner")
 
 MAX_SLOTS = 4
+DEFAULT_ENGINES = 4
 _CORES_PER_SLOT = 4
 
 
@@ -34,8 +35,10 @@ class CannotStart(Exception):
 class Options:
     """`slots` 0: one for each four cores, at most four. `drain_s`: how long a stop waits for jobs.
 
-    `pull` says when images are fetched: `missing`, `never`, `always`. With `ray`, the address of a
-    cluster, this runner takes trainings only and gives them to it.
+    `engines` models are served at a time, beside the jobs, in `serve_memory_bytes` together (0: a share
+    of the machine); with `serve_only` there are no jobs. `pull` says when images are fetched: `missing`,
+    `never`, `always`. With `ray`, the address of a cluster, this runner takes trainings only and gives
+    them to it.
     """
 
     url: str
@@ -51,6 +54,9 @@ class Options:
     ray: str = ""
     ray_workers: int = 0
     pull: str = "missing"
+    engines: int = DEFAULT_ENGINES
+    serve_memory_bytes: int = 0
+    serve_only: bool = False
 
 
 def build_agent(options: Options) -> Agent:
@@ -68,10 +74,12 @@ def build_agent(options: Options) -> Agent:
         machine=machine,
         executors=choose_executors(options, machine),
         labels=options.labels,
-        slots=slots,
+        slots=0 if options.serve_only else slots,
         hub_python=find_hub_python(lab),
         once=options.once,
         version=_version(),
+        engine_slots=options.engines,
+        serve_memory_bytes=options.serve_memory_bytes,
     )
 
 

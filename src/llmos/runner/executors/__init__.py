@@ -83,5 +83,11 @@ class Executor(Protocol):
 
     def takes(self, spec: dict[str, Any]) -> bool: ...
     def prepare(
-        self, spec: dict[str, Any], share: Share, folder: Path, inputs: Inputs, events_fd: int
+        self,
+        spec: dict[str, Any],
+        share: Share,
+        folder: Path,
+        inputs: Inputs,
+        events_fd: int,
+        channel_fd: int = -1,
     ) -> Running: ...

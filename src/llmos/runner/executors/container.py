@@ -103,7 +103,13 @@ class ContainerExecutor:
         return spec["kind"] == "command" and needs_container(str(spec.get("image") or ""))
 
     def prepare(
-        self, spec: dict[str, Any], share: Share, folder: Path, inputs: Inputs, events_fd: int
+        self,
+        spec: dict[str, Any],
+        share: Share,
+        folder: Path,
+        inputs: Inputs,
+        events_fd: int,
+        channel_fd: int = -1,
     ) -> Container:
         """Everything but the start. Raises CannotRun for what no engine can be told."""
         del events_fd  # docker hands no descriptors down

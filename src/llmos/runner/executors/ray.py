@@ -71,7 +71,13 @@ class RayExecutor:
         return bool(spec["kind"] == "recipe")
 
     def prepare(
-        self, spec: dict[str, Any], share: Share, folder: Path, inputs: Inputs, events_fd: int
+        self,
+        spec: dict[str, Any],
+        share: Share,
+        folder: Path,
+        inputs: Inputs,
+        events_fd: int,
+        channel_fd: int = -1,
     ) -> RayRunning:
         """Everything but the start. Raises CannotRun for recipes that name files of the machine."""
         recipe = spec.get("recipe") or {}

@@ -10,7 +10,7 @@ from llmos.runner.cgroups import GroupMaker
 from llmos.runner.executors import RESUME_PATH, CannotRun, Inputs, Share, limits_of
 from llmos.runner.limits import Mount, Plan
 from llmos.runner.machine import Machine
-from llmos.runner.programs import NoProgram, Program, needs_container, plan_command, plan_recipe
+from llmos.runner.programs import NoProgram, Program, needs_container, plan_command, plan_engine, plan_recipe
 from llmos.runner.sandbox import Sandbox
 
 _GPU_FILES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
@@ -28,15 +28,21 @@ class SandboxExecutor:
     name: str = "sandbox"
 
     def takes(self, spec: dict[str, Any]) -> bool:
-        return spec["kind"] == "recipe" or not needs_container(str(spec.get("image") or ""))
+        return spec["kind"] != "command" or not needs_container(str(spec.get("image") or ""))
 
     def prepare(
-        self, spec: dict[str, Any], share: Share, folder: Path, inputs: Inputs, events_fd: int
+        self,
+        spec: dict[str, Any],
+        share: Share,
+        folder: Path,
+        inputs: Inputs,
+        events_fd: int,
+        channel_fd: int = -1,
     ) -> Sandbox:
         """Everything but the start. Raises CannotRun."""
         box = folder / "box"
         (box / "job").mkdir(parents=True, exist_ok=True)
-        program = self._program(spec, inputs, events_fd)
+        program = self._program(spec, inputs, events_fd, channel_fd)
         for name, text in program.files:
             (box / "job" / name).write_text(text)
             (box / "job" / name).chmod(0o644)
@@ -49,7 +55,8 @@ class SandboxExecutor:
             command=program.command,
             env=program.env | {"LLMOS_EVENTS": str(events_fd)},
             box=box,
-            limits=limits_of(spec, share, nice=self.nice),
+            # Somebody waits for each word of an engine: jobs give way to it.
+            limits=limits_of(spec, share, nice=0 if spec["kind"] == "engine" else self.nice),
             mounts=(*program.mounts, *caches, *laid),
             hide=(*self.hide, self.root),
             devices=_gpu_devices(gpus),
@@ -57,8 +64,10 @@ class SandboxExecutor:
         )
         return Sandbox(plan, self.maker, slot=share.slot, gpu_indexes=gpus)
 
-    def _program(self, spec: dict[str, Any], inputs: Inputs, events_fd: int) -> Program:
+    def _program(self, spec: dict[str, Any], inputs: Inputs, events_fd: int, channel_fd: int) -> Program:
         try:
+            if spec["kind"] == "engine":
+                return plan_engine(spec, self.machine, channel_fd=channel_fd)
             if spec["kind"] == "recipe":
                 resume = RESUME_PATH if spec.get("resume_from") else ""
                 return plan_recipe(spec, self.machine, inputs, events_fd=events_fd, resume=resume)
