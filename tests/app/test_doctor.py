@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, update
 
+from kit.records import make_record
 from llmos.app import doctor
 from llmos.app.doctor import Finding, examine
+from llmos.features.evals.instances import own_key
+from llmos.features.evals.log import log_own_bundle
+from llmos.features.evals.models import LogEntry
 from llmos.infra.runtime import Runtime
+from llmos.infra.security.instance_key import instance_key_path
 
 
 def found(rt: Runtime, check: str) -> Finding:
@@ -28,7 +34,7 @@ def only_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_all_is_well_on_a_new_instance(rt: Runtime) -> None:
     rt.settings.home.chmod(0o700)  # as a start makes it
-    for check in ("git", "folder", "disk", "database", "clock", "secrets", "LFS to chunks"):
+    for check in ("git", "folder", "disk", "database", "clock", "secrets", "instance key", "LFS to chunks"):
         assert found(rt, check).state == "ok", check
 
 
@@ -56,6 +62,36 @@ def test_permissions(rt: Runtime) -> None:
     secret = home / "secrets" / "secret_key"
     secret.chmod(0o644)
     assert (found(rt, "secrets").state, found(rt, "secrets").mend) == ("fail", f"chmod 600 {secret}")
+
+
+def test_the_key_that_signs_records(rt: Runtime, tmp_path: Path) -> None:
+    """Kept well, and the one its log was signed with."""
+    path = instance_key_path(rt.settings)
+    for number in range(2):
+        made = make_record(tmp_path / str(number), seed=number, key=own_key(rt))
+        log_own_bundle(rt, made.bundle)
+    key = found(rt, "instance key")
+    assert (key.state, key.detail[18:]) == ("ok", "2 records in the log")
+    path.chmod(0o640)
+    assert found(rt, "instance key").mend == f"chmod 600 {path}"
+    path.unlink()
+    key = found(rt, "instance key")
+    assert (key.state, "is gone; it has signed 2 records" in key.detail) == ("fail", True)
+    own_key(rt)  # makes another
+    assert "the log was signed by" in found(rt, "instance key").detail
+    path.write_text("no key")
+    assert "cannot be read" in found(rt, "instance key").detail
+
+
+def test_a_log_that_was_written_over(rt: Runtime, tmp_path: Path) -> None:
+    for number in range(3):
+        log_own_bundle(rt, make_record(tmp_path / str(number), seed=number, key=own_key(rt)).bundle)
+    with rt.database.writing() as db:
+        db.execute(update(LogEntry).where(LogEntry.leaf_index == 1).values(leaf_hash="0" * 64))
+    assert "entry 1 of the log is gone or changed" in found(rt, "instance key").detail
+    with rt.database.writing() as db:
+        db.execute(delete(LogEntry).where(LogEntry.leaf_index == 0))
+    assert "entry 0 of the log" in found(rt, "instance key").detail
 
 
 @pytest.mark.parametrize(("limit", "state"), [("WARN_FREE_BYTES", "warn"), ("FAIL_FREE_BYTES", "fail")])

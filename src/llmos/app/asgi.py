@@ -27,6 +27,8 @@ from llmos.app.site_pages import watch_installer
 from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.features.auth.edge import SESSION_COOKIE
 from llmos.features.discussions.forum_views import flush_views
+from llmos.features.endpoints.channel import Channels
+from llmos.features.endpoints.switchboard import close_board
 from llmos.features.moderation.limits import register_limits
 from llmos.features.notifications.pages import start_live_news
 from llmos.features.repos.downloads import flush_downloads
@@ -56,6 +58,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         mender.start()
         yield
         await to_thread.run_sync(mender.stop)
+        await close_board(rt)
         await live.close()
         flush_downloads(rt)
         flush_views(rt)
@@ -76,7 +79,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
         inner = RateLimit(inner, rt.settings, refuse, SESSION_COOKIE)
     edge = RequestEdge(TrustedProxies(inner, rt.settings.trusted_proxies))
-    return CrossOrigin(edge, frozenset(rt.settings.cors_origins.replace(",", " ").split()))
+    # Outermost: whatever stands in between speaks HTTP alone.
+    return Channels(CrossOrigin(edge, frozenset(rt.settings.cors_origins.replace(",", " ").split())), rt)
 
 
 def build_api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from llmos.app.clocks import list_clock_problems
 from llmos.app.install_lab import read_progress
 from llmos.core.clock import now, to_json
+from llmos.features.evals.checks import examine_key
 from llmos.infra.runtime import Runtime
 from llmos.infra.settings import GIB, MIB
 
@@ -44,6 +45,7 @@ def examine(rt: Runtime) -> list[Finding]:
         _check_database,
         _check_clock,
         _check_secrets,
+        _check_instance_key,
         _check_sandbox,
         _check_training,
         _check_conversion,
@@ -132,6 +134,11 @@ def _check_secrets(rt: Runtime) -> Iterator[Finding]:
         yield Finding("secrets", "fail", f"{path} can be read by others", f"chmod 600 {path}")
     else:
         yield Finding("secrets", "ok", str(path))
+
+
+def _check_instance_key(rt: Runtime) -> Iterator[Finding]:
+    found = examine_key(rt)
+    yield Finding("instance key", found.state, found.detail, found.mend)
 
 
 def _check_sandbox(_rt: Runtime) -> Iterator[Finding]:

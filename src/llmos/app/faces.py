@@ -1,9 +1,9 @@
-"""Faces of a refusal: page or htmx fragment, plain JSON, Hub API, git. One renderer for all."""
+"""Faces of a refusal: page or htmx fragment, plain JSON, Hub, OpenAI, git. One renderer for all."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 import orjson
@@ -13,6 +13,9 @@ from starlette.responses import RedirectResponse, Response
 from llmos.core.errors import LlmosError, TooManyRequests
 from llmos.features.auth.credentials import INVALID_CREDENTIALS
 from llmos.features.repos.policy import RepoMoved
+from llmos.protocols.inference import errors as inference_errors
+from llmos.protocols.openai import errors as openai_errors
+from llmos.protocols.openai.addresses import inference_face
 
 # Only these codes have a meaning to the Hub client; any other would hide the message.
 _HUB_CODES = frozenset({"RepoNotFound", "RevisionNotFound", "EntryNotFound", "GatedRepo"})
@@ -22,20 +25,23 @@ _FILE_PATH = re.compile(r"^/(datasets/|spaces/|kernels/|buckets/)?[^/]+(/[^/]+)?
 
 
 def face_of(request: Request) -> str:
-    """`git`, `lfs`, `hub` or `page`, by the path and by what the client accepts."""
+    """`git`, `lfs`, `openai`, `inference`, `hub` or `page`, by the path and by what the client accepts."""
     path = request.scope["path"]
+    if model_face := inference_face(path):
+        return model_face
     if _GIT_PATH.search(path):
         return "git"
     if _LFS_PATH.search(path):
         return "lfs"
+    return "page" if _is_for_people(path, request.headers.get("accept", "")) else "hub"
+
+
+def _is_for_people(path: str, accepts: str) -> bool:
     if path == "/oauth/authorize":
-        return "page"  # the one address of OAuth that people see
+        return True  # the one address of OAuth that people see
     if path.startswith(("/api/", "/oauth/", "/v1/", "/v2/", "/cas/", "/.well-known/")):
-        return "hub"
-    accepts = request.headers.get("accept", "")
-    if _FILE_PATH.match(path):
-        return "page" if accepts.startswith("text/html") else "hub"
-    return "page" if "text/html" in accepts else "hub"
+        return False
+    return accepts.startswith("text/html") if _FILE_PATH.match(path) else "text/html" in accepts
 
 
 def header_text(text: str) -> str:
@@ -68,24 +74,25 @@ def render_error(request: Request, error: LlmosError) -> Response:
     """The response for a refusal, in the face the client reads."""
     if isinstance(error, RepoMoved):
         return _moved(request, error)
-    face = face_of(request)
-    if face == "git":
-        return _git(error)
-    if face == "lfs":
-        # git-lfs reads `message`, the Hub client `error`.
-        request_id = request.scope.get("request_id", "")
-        body = {"message": error.message, "error": error.message, "request_id": request_id}
-        return Response(
-            orjson.dumps(body),
-            error.status,
-            _challenge(error) | hub_headers(error),
-            media_type="application/vnd.git-lfs+json",
-        )
-    if face == "page":
-        from llmos.app.error_pages import render_error_page
+    return _FACES[face_of(request)](request, error)
 
-        return render_error_page(request, error)
-    return _json(request, error)
+
+def _page(request: Request, error: LlmosError) -> Response:
+    from llmos.app.error_pages import render_error_page
+
+    return render_error_page(request, error)
+
+
+def _lfs(request: Request, error: LlmosError) -> Response:
+    # git-lfs reads `message`, the Hub client `error`.
+    request_id = request.scope.get("request_id", "")
+    body = {"message": error.message, "error": error.message, "request_id": request_id}
+    return Response(
+        orjson.dumps(body),
+        error.status,
+        _challenge(error) | hub_headers(error),
+        media_type="application/vnd.git-lfs+json",
+    )
 
 
 def _json(request: Request, error: LlmosError) -> Response:
@@ -105,11 +112,29 @@ def _challenge(error: LlmosError) -> dict[str, str]:
     return {"WWW-Authenticate": 'Basic realm="LLMOS", charset="UTF-8"'} if error.status == 401 else {}
 
 
-def _git(error: LlmosError) -> Response:
+def _git(_request: Request, error: LlmosError) -> Response:
     status, message = error.status, error.message
     if message == INVALID_CREDENTIALS:
         message = "The access token is not valid: make a new one under Settings, Access tokens."
     return Response(message + "\n", status, _challenge(error) | extra_headers(error), media_type="text/plain")
+
+
+def _openai(_request: Request, error: LlmosError) -> Response:
+    return openai_errors.render(error)
+
+
+def _inference(_request: Request, error: LlmosError) -> Response:
+    return inference_errors.render(error, hub_headers(error))
+
+
+_FACES: dict[str, Callable[[Request, LlmosError], Response]] = {
+    "git": _git,
+    "hub": _json,
+    "inference": _inference,
+    "lfs": _lfs,
+    "openai": _openai,
+    "page": _page,
+}
 
 
 def _moved(request: Request, error: RepoMoved) -> Response:

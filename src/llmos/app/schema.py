@@ -14,7 +14,7 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.search.tables import create_fts_table
 
 # The newest migration; a house test compares it with the folder.
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 MODEL_MODULES = (
     "llmos.infra.queue.outbox",
     "llmos.infra.search.tables",
@@ -29,8 +29,11 @@ MODEL_MODULES = (
     "llmos.features.discussions.forum_models",
     "llmos.features.collections.models",
     "llmos.features.discovery.models",
+    "llmos.features.endpoints.models",
+    "llmos.features.playground.models",
     "llmos.features.evals.models",
     "llmos.features.notifications.models",
+    "llmos.features.quickstart.models",
     "llmos.features.moderation.models",
     "llmos.features.rights.models",
 )

@@ -27,6 +27,7 @@ from llmos.infra.settled import settle
 from llmos.infra.web.ports import port_problem
 
 SETTLE_AFTER_S = 5.0
+STOP_WORKERS_AFTER_S = 10
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "backpressure": 1024,
         "log_access": False,
-        "websockets": False,
+        "websockets": True,
     }
 
 
@@ -109,6 +110,8 @@ def _serve_with_workers(settings: Settings) -> None:
     Granian(
         "llmos.app.asgi:create_app",
         workers=settings.web_workers,
+        # A worker that is told to stop while it starts does not hear it.
+        workers_kill_timeout=STOP_WORKERS_AFTER_S,
         # One Rust thread beside Python's: measured a third faster on ranges (docs/lab/LOG.md).
         runtime_mode=RuntimeModes.st,
         **_options(settings),

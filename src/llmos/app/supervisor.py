@@ -12,23 +12,26 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+
+from llmos.app.stopping import StopSignal
 
 log = logging.getLogger("llmos.supervisor")
 
 MAX_BACKOFF_S = 30.0
 HEALTHY_AFTER_S = 60.0
 STOP_LIMIT_S = 20.0
+# A process that was killed may be held by a disk that does not answer.
+KILL_LIMIT_S = 5.0
 READY_LIMIT_S = 20.0
 # EX_CONFIG of sysexits.h: starting again would not help.
 WRONG_SETTINGS = 78
 # By default every thread may get a heap of its own, which then stays half empty; and code keeps the
-# columns of every instruction, for marks in tracebacks.
-CHILD_ENV = {"MALLOC_ARENA_MAX": "1", "PYTHONNODEBUGRANGES": "1"}
+# columns of every instruction, for marks in tracebacks. Pydantic looks for plugins in every package.
+CHILD_ENV = {"MALLOC_ARENA_MAX": "1", "PYTHONNODEBUGRANGES": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 
 @dataclass
@@ -74,7 +77,7 @@ class Supervisor:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = list(parts)
-        self._stop = threading.Event()
+        self._stop = StopSignal()
         self._ready_fd: int | None = None
         self._is_refused = False
 
@@ -157,7 +160,8 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 log.warning("%s did not stop in %.0f s and is killed", part.name, STOP_LIMIT_S)
                 part.signal_group(signal.SIGKILL)
-                part.process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    part.process.wait(KILL_LIMIT_S)
         log.info("stopped")
 
 

@@ -1,18 +1,20 @@
 """The background process: delivers the outbox and runs the periodic tasks.
 
-A task registers itself by `@every(seconds)`; it must be safe to run again after a crash.
+The tasks are listed in `app.tasks`; each must be safe to run again after a crash. Where nothing has happened
+for a while the process rests (`app.rest`).
 """
 
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llmos.app.idling import SELDOM_S, Idleness, keep_times, kept_times
 from llmos.app.schema import ensure_schema
+from llmos.app.stopping import StopSignal, let_signals_end, told_to_stop
 from llmos.infra.queue.outbox import deliver_due
 from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import get_settings
@@ -34,6 +36,11 @@ class Periodic:
     run: Task
     next_at: float = 0.0
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether threads of it go on after `run` has returned."""
+        return bool(getattr(self.run, "is_busy", False))
+
 
 class Aside:
     """Runs a task that may take minutes in a thread of its own, so that news need not wait.
@@ -46,8 +53,12 @@ class Aside:
         self.task = task
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def __call__(self, rt: Runtime) -> None:
-        if self._thread is not None and self._thread.is_alive():
+        if self.is_busy:
             return
         self._thread = threading.Thread(target=self._run, args=(rt,), daemon=True)
         self._thread.start()
@@ -71,12 +82,21 @@ def run_due(rt: Runtime, tasks: list[Periodic], now_s: float, stop: threading.Ev
         task.next_at = time.monotonic() + task.period_s
 
 
-def work(rt: Runtime, stop: threading.Event, tasks: list[Periodic] | None = None) -> None:
-    """Deliver the outbox until told to stop; the tasks run beside it, so that news waits for none."""
-    from llmos.app.tasks import periodic_tasks
+def work(
+    rt: Runtime, stop: threading.Event | StopSignal, tasks: list[Periodic] | None = None
+) -> Idleness | None:
+    """Deliver the outbox until told to stop; the tasks run beside it, so that news waits for none.
+
+    Returns sooner, with the rest to begin, where nothing is left to do.
+    """
+    from llmos.app.tasks import next_work_at, periodic_tasks
 
     due = periodic_tasks() if tasks is None else tasks
-    beside = threading.Thread(target=_run_tasks, args=(rt, due, stop), name="tasks")
+    idleness, ended = Idleness(rt, next_work_at), threading.Event()
+    waits_s = kept_times([task.name for task in due])
+    for task in due:
+        task.next_at = time.monotonic() + waits_s[task.name]
+    beside = threading.Thread(target=_run_tasks, args=(rt, due, ended), name="tasks")
     beside.start()
     while not stop.is_set():
         delivered = 0
@@ -85,15 +105,29 @@ def work(rt: Runtime, stop: threading.Event, tasks: list[Periodic] | None = None
         except Exception:  # worker loop: the database may be away for a moment
             log.exception("outbox delivery failed")
         if not delivered:
+            if idleness.may_begin(_next_task_s(due)):
+                break
             stop.wait(IDLE_S)
+    ended.set()
     beside.join()
+    if stop.is_set():
+        return None
+    keep_times({task.name: task.next_at - time.monotonic() for task in due})
+    return idleness
 
 
-def _run_tasks(rt: Runtime, tasks: list[Periodic], stop: threading.Event) -> None:
-    run_due(rt, tasks, time.monotonic(), stop)
+def _next_task_s(tasks: list[Periodic]) -> float:
+    """How long the next of the seldom tasks can wait; the others only look for what has changed."""
+    if any(task.is_under_way for task in tasks):
+        return 0.0
+    return min((task.next_at - time.monotonic() for task in tasks if task.period_s >= SELDOM_S), default=0.0)
+
+
+def _run_tasks(rt: Runtime, tasks: list[Periodic], ended: threading.Event) -> None:
+    run_due(rt, tasks, time.monotonic(), ended)
     settle()
-    while not stop.wait(IDLE_S):
-        run_due(rt, tasks, time.monotonic(), stop)
+    while not ended.wait(IDLE_S):
+        run_due(rt, tasks, time.monotonic(), ended)
 
 
 def main() -> None:
@@ -101,15 +135,16 @@ def main() -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    stop = told_to_stop()
     rt = open_runtime(settings)
     try:
         ensure_schema(rt)
-        work(rt, stop)
+        idleness = work(rt, stop)
     finally:
         rt.close()
+    let_signals_end()  # one that comes in between must not be lost to the program that follows
+    if idleness is not None and not stop.is_set():
+        idleness.begin()
 
 
 if __name__ == "__main__":

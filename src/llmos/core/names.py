@@ -25,12 +25,12 @@ RESERVED_NAMESPACES = frozenset(
     avatars benchmarks billing blog bucket buckets cas chat code code-of-conduct collections
     community competitions contact course courses dashboard dataset datasets datasets-server deploy
     device discussions docs documentation download downloads embed endpoint endpoints enterprise evals
-    events explore favicon.ico feed feeds forum forums git guest health healthz help home hub
-    huggingface inference info invite invites issues jobs join kernel kernels labs leaderboard
+    events explore favicon.ico feed feeds forum forums git guest health healthz help hf-inference home
+    hub huggingface inference info invite invites issues jobs join kernel kernels labs leaderboard
     leaderboards learn learning legal lfs llmos login logout mail me metrics model models moderation
     moderator new new-dataset new-kernel new-model new-space new-tool none notifications null oauth
     official organization organizations orgs pages papers password playground policy posts pricing
-    privacy profile projects public raw recipes register repos resolve resources robots.txt root
+    privacy profile projects public quickstart raw recipes register repos resolve resources robots.txt root
     runners search security service settings setup sign-in sign-out sign-up signin signout signup
     site sitemap.xml space spaces staff static status storage support system tasks team teams terms
     test tokens tool tools trending undefined upload uploads user users v1 v2 web webhooks webmaster

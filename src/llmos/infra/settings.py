@@ -117,6 +117,12 @@ class Settings(BaseSettings):
     rate_pages: int = Field(2000, ge=1, description="Page requests per client in five minutes.")
     rate_signin: int = Field(30, ge=1, description="Sign-in attempts per client in five minutes.")
 
+    worker_rest_s: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds without a change of the database (SQLite only) after which the worker gives its "
+        "memory back and waits for the next one. 0: never.",
+    )
     job_lease_s: float = Field(
         60.0, ge=5, description="Seconds after which a runner that is not heard of loses its job."
     )
@@ -131,7 +137,8 @@ class Settings(BaseSettings):
     )
 
     demo: bool = Field(
-        True, description="Whether the benchmarks that come with LLMOS are made after the first start."
+        True,
+        description="Whether benchmarks, a small model, texts and a welcome are made after the first start.",
     )
 
     runner: Literal["auto", "on", "off"] = Field(
@@ -144,6 +151,29 @@ class Settings(BaseSettings):
         ge=0,
         le=16,
         description="Jobs the built-in runner runs at a time; 0: one for each four cores, at most four.",
+    )
+
+    serve_on_demand: bool = Field(
+        True,
+        description="Whether people who are signed in may call any model they can read; it is then started "
+        "at the first call. Otherwise only models with an endpoint answer.",
+    )
+    serve_idle_s: float = Field(
+        900.0,
+        ge=5,
+        description="Seconds without a call after which a model is stopped, unless told otherwise.",
+    )
+    serve_engines: int = Field(
+        4, ge=0, le=8, description="Models the built-in runner serves at a time, beside its jobs."
+    )
+    serve_memory_bytes: int = Field(
+        0, ge=0, description="Memory for all models on one machine together; 0: 60 % of it."
+    )
+    serve_queue: int = Field(
+        200, ge=1, description="Calls that may wait for one engine; further ones are refused (429)."
+    )
+    serve_start_s: float = Field(
+        300.0, ge=5, description="Seconds a call waits for its model to start before it is given up."
     )
 
     session_days: int = Field(30, ge=1, description="Days a browser session lasts without use.")

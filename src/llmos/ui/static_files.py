@@ -18,6 +18,8 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import Any
 
+from llmos.infra.kept import kept
+
 URL_PREFIX = "/-/static/"
 _HERE = Path(__file__).parent
 _HASH_CHARS = 10
@@ -34,7 +36,7 @@ _UNSERVED = {".md", ""}
 _CSS_URL = re.compile(r"url\(([^)\"':]+)\)")
 # Modules that name each other by relative addresses keep their own names; most carry a hash in them.
 _OWN_NAME = ".mjs"
-_NAMES_CONTENT = re.compile(r"-[0-9A-Z]{8}\.mjs$")
+_NAMES_CONTENT = re.compile(r"-([0-9A-Z]{8})\.mjs$")
 _HASHED = re.compile(r"^(?P<stem>.+)\.(?P<hash>[0-9a-f]{10})(?P<ext>\.[a-z0-9]+)$")
 
 _extra_roots: list[Path] = []
@@ -112,8 +114,12 @@ def manifest() -> dict[str, StaticFile]:
 
 
 def _module(name: str, path: Path) -> StaticFile:
-    etag = f'"{hashlib.sha256(path.read_bytes()).hexdigest()[:_HASH_CHARS]}"'
-    return StaticFile(name, URL_PREFIX + name, "text/javascript; charset=utf-8", b"", None, etag, path)
+    # Three megabytes in a hundred files: those that carry a hash in their name are not read for another.
+    named = _NAMES_CONTENT.search(name)
+    digest = named[1] if named else hashlib.sha256(path.read_bytes()).hexdigest()[:_HASH_CHARS]
+    return StaticFile(
+        name, URL_PREFIX + name, "text/javascript; charset=utf-8", b"", None, f'"{digest}"', path
+    )
 
 
 @lru_cache(maxsize=16)
@@ -130,7 +136,8 @@ def _build(name: str, body: bytes) -> StaticFile:
     compressed = None
     if content_type.startswith(_TEXT_TYPES):
         content_type += "; charset=utf-8"
-        compressed = gzip.compress(body, 9, mtime=0)
+        packed = name.replace("/", "-") + ".gz"
+        compressed = kept(packed, body, lambda: gzip.compress(body, 9, mtime=0))
     url = f"{URL_PREFIX}{stem}.{digest}.{extension}"
     return StaticFile(name, url, content_type, body, compressed, f'"{digest}"')
 

@@ -20,7 +20,14 @@ ALLOWED = "access-control-allow-origin"
 
 @pytest.mark.parametrize(
     "path",
-    ["/cas/v1/shards", "/api/models/ada/x", "/ada/x/resolve/main/a", "/-/lfs/upload/1", "/v1/telemetry"],
+    [
+        "/cas/v1/shards",
+        "/api/models/ada/x",
+        "/ada/x/resolve/main/a",
+        "/-/lfs/upload/1",
+        "/v1/telemetry",
+        "/models/a/b",
+    ],
 )
 def test_preflight(app_client: TestClient, path: str) -> None:
     asked = {**PREFLIGHT, "Access-Control-Request-Headers": "authorization,content-type"}

@@ -6,11 +6,12 @@ import gettext
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from babel.messages.catalog import Catalog
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from llmos.infra.kept import kept
+
+if TYPE_CHECKING:
+    from babel.messages.catalog import Catalog
 
 Locale = Literal["en", "zh"]
 Translator = gettext.NullTranslations
@@ -27,6 +28,9 @@ def po_path(locale: Locale) -> Path:
 
 def read_catalog(locale: Locale) -> Catalog:
     """The catalogue as kept on disk; empty when there is no file yet."""
+    from babel.messages.catalog import Catalog
+    from babel.messages.pofile import read_po
+
     path = po_path(locale)
     if not path.exists():
         return Catalog(locale=locale, domain=DOMAIN)
@@ -36,11 +40,18 @@ def read_catalog(locale: Locale) -> Catalog:
 
 @lru_cache(maxsize=len(LOCALES))
 def translator(locale: Locale) -> Translator:
-    """The translator of one locale, compiled once per process.
+    """The translator of one locale, compiled once for each version of the catalogue.
 
     A message without a translation is answered as written in the code (English).
     """
+    path = po_path(locale)
+    source = path.read_bytes() if path.exists() else b""
+    return gettext.GNUTranslations(BytesIO(kept(f"{locale}.mo", source, lambda: _compiled(locale))))
+
+
+def _compiled(locale: Locale) -> bytes:
+    from babel.messages.mofile import write_mo
+
     compiled = BytesIO()
     write_mo(compiled, read_catalog(locale))
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    return compiled.getvalue()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Index, String, delete, select, update
+from sqlalchemy import Index, String, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from llmos.core import clock
@@ -105,6 +105,11 @@ def deliver_due(database: Database, *, limit: int = 100, side: Side = "all") -> 
         _deliver_outside(database, row.id) if row.topic in _outside else _deliver(database, row.id)
         for row in rows
     )
+
+
+def next_event_at(db: Session) -> datetime | None:
+    """When the next event is to be delivered (again); None where none waits."""
+    return db.scalar(select(func.min(OutboxEvent.available_at)).where(OutboxEvent.attempts < MAX_ATTEMPTS))
 
 
 def _payload(event: OutboxEvent) -> dict[str, Any]:

@@ -23,7 +23,9 @@ WINDOW_S = 300
 MAX_KEYS = 50_000
 _SCOPE_KEY = "llmos.credential_seen"
 _STATIC = ("/-/static/", "/-/health", "/avatars/", "/favicon")
-_API = ("/api/", "/oauth/", "/v1/", "/v2/", "/.well-known/", "/cas/")
+_API = ("/api/", "/oauth/", "/v1/", "/v2/", "/.well-known/", "/cas/", "/models/", "/hf-inference/")
+# Clients of these read what is left under other names.
+_MODELS = ("/v1/", "/models/", "/hf-inference/")
 _SIGNIN = frozenset({"/login", "/join", "/device", "/oauth/device", "/settings/password"})
 _SIGNIN_PREFIXES = ("/-/claim/", "/-/reset/", "/-/forgot")
 
@@ -121,10 +123,18 @@ class RateLimit:
             (b"ratelimit", f'"{kind}";r={max(remaining, 0)};t={reset_s}'.encode()),
             (b"ratelimit-policy", window.policy),
         ]
+        if scope["path"].startswith(_MODELS):
+            headers += [
+                (b"x-ratelimit-limit-requests", b"%d" % window.limit),
+                (b"x-ratelimit-remaining-requests", b"%d" % max(remaining, 0)),
+                (b"x-ratelimit-reset-requests", b"%ds" % reset_s),
+            ]
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *headers]
+                # A limit of the thing itself, told already, is nearer than this one.
+                told = {name for name, _ in message["headers"] if name.startswith(b"x-ratelimit-")}
+                message["headers"] = [*message["headers"], *(line for line in headers if line[0] not in told)]
             await send(message)
 
         app: ASGIApp = self.app

@@ -28,6 +28,7 @@ EXPOSED = b", ".join(
         b"Retry-After",
         b"X-Error-Code",
         b"X-Error-Message",
+        b"X-LLMOS-Revision",
         b"X-Linked-ETag",
         b"X-Linked-Size",
         b"X-Repo-Commit",
@@ -39,7 +40,7 @@ EXPOSED = b", ".join(
         b"X-Xet-Token-Expiration",
     ]
 )
-_PATHS = re.compile(r"/(?:api|cas|-/lfs)/|/v1/telemetry\Z|/.+/(?:resolve|raw)/|/.+\.git/info/lfs/")
+_PATHS = re.compile(r"/(?:api|cas|-/lfs|v1|models|hf-inference)/|/.+/(?:resolve|raw)/|/.+\.git/info/lfs/")
 # Signed links, and files.
 _OPEN = re.compile(r"/cas/data/|/-/lfs/|/(?!api/).+/(?:resolve|raw)/")
 _HEADER_NAMES = re.compile(rb"[A-Za-z0-9-]{1,64}(?: *, *[A-Za-z0-9-]{1,64}){0,63}\Z")
