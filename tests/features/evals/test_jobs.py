@@ -13,6 +13,7 @@ from features.jobs.conftest import FakeRunner, Hub
 from kit.model_records import data_file
 from llmos.features.evals.evidence import SAMPLES
 from llmos.features.evals.models import REPRODUCED, SIGNED, EvalJob
+from llmos.features.evals.said import said
 from llmos.features.evals.signing import sign_finished
 from llmos.features.jobs.models import Runner
 from llmos.features.jobs.runners import set_trusted
@@ -116,7 +117,7 @@ def test_a_record_of_something_else_is_not_signed(
     job_id = ask(hub)
     run(place, hub.runner(), job_id, **changes)
     assert outcome(place, hub, job_id).state == "refused"
-    assert why in outcome(place, hub, job_id).reason
+    assert why in said(outcome(place, hub, job_id).reason)
     assert place.board() == []
 
 
@@ -124,7 +125,7 @@ def test_rows_the_benchmark_does_not_hold_are_not_signed(place: Field, hub: Hub)
     place.push(BENCHMARK, {"data/test.jsonl": data_file(5)})
     job_id = ask(hub)
     run(place, hub.runner(), job_id)
-    assert "data row" in outcome(place, hub, job_id).reason
+    assert "data row" in said(outcome(place, hub, job_id).reason)
 
 
 def test_a_record_that_lay_there_before_is_not_the_jobs(place: Field, hub: Hub) -> None:

@@ -108,6 +108,15 @@ def test_others_may_frame_a_board_and_nothing_else(signed: Field, people: People
     assert "frame-ancestors 'none'" in people.get(BOARD).headers["content-security-policy"]
 
 
+def test_a_doubt_is_told_in_the_language_of_the_reader(signed: Field, people: People) -> None:
+    token = f"llmos:v1:key:{record_of(signed)}"
+    signed.push(MODEL, {".eval_results/more.yaml": result_file(BENCHMARK, 0.99, verifyToken=token)})
+    (claim,) = [row for row in signed.results() if row.filename.endswith("more.yaml")]
+    path = f"/benchmarks/records/{claim.record_id}"
+    assert "the record it names says something else: " in people.read(path)
+    assert "它所指的记录写的是另一个数值：" in people.read(path, **{"accept-language": "zh"})
+
+
 def test_a_data_set_without_eval_yaml_has_no_board(place: Field, people: People) -> None:
     place.create("grace/words", "dataset")
     assert people.get("/datasets/grace/words/leaderboard").status_code == 404

@@ -14,8 +14,9 @@ from llmos.features.discussions.policy import access_thread
 from llmos.features.discussions.threads import set_status
 from llmos.features.evals.boards import list_benchmarks
 from llmos.features.evals.instances import add_instance
-from llmos.features.evals.log import count_entries, get_entry, prove
+from llmos.features.evals.log import count_entries, get_entry, log_own_bundle, prove
 from llmos.features.evals.models import COMMUNITY, REPRODUCED, SELF_REPORTED, SIGNED
+from llmos.features.evals.said import said
 from llmos.features.repos.access_settings import update_settings
 from llmos.features.repos.indexing import reindex_repo
 from llmos.features.repos.models import Repo
@@ -63,6 +64,22 @@ def test_a_signed_bundle_counts_and_is_logged_with_a_proof(place: Field) -> None
     assert verify_inclusion(leaf_hash(payload), 0, 1, path, bytes.fromhex(proof.root))
 
 
+def test_a_record_logged_by_command_learns_where_its_files_are(place: Field) -> None:
+    record_id, files = place.record(MOSTLY)
+    proof = log_own_bundle(place.rt, place.tmp / str(place.made) / "bundle")
+    place.push(MODEL, files)
+    with place.rt.database.reading() as db:
+        entry = get_entry(db, record_id)
+        assert entry is not None
+        assert (count_entries(db), proof.leaf_index, entry.leaf_index) == (1, 0, 0)
+        assert (entry.repo_id, entry.bundle_path) == (
+            place.repos[MODEL].id, f".eval_results/bundles/{record_id}",
+        )  # fmt: skip
+    place.push(MODEL, dict.fromkeys(files))
+    (row,) = place.board()
+    assert (row.record_id, row.is_in_tree) == (record_id, False)
+
+
 def test_a_result_file_describes_the_record_it_names(place: Field) -> None:
     record_id, files = place.record(MOSTLY)
     token = f"llmos:v1:{'0' * 64}:{record_id}"
@@ -85,7 +102,7 @@ def test_a_forged_token_makes_no_signed_result(place: Field, value: float, token
     place.push(MODEL, files | {RESULT: line})
     (row,) = [row for row in place.results() if row.filename == RESULT]
     assert row.evidence == SELF_REPORTED
-    assert doubt in row.doubt
+    assert doubt in said(row.doubt)
 
 
 def test_a_record_of_another_model_is_refused(place: Field) -> None:
@@ -97,12 +114,12 @@ def test_a_record_of_another_model_is_refused(place: Field) -> None:
     place.push("grace/copycat", {**other, **files, RESULT: line})
     (row,) = place.results("grace/copycat")
     assert row.evidence == SELF_REPORTED
-    assert "model.safetensors differs" in row.doubt
+    assert "model.safetensors differs" in said(row.doubt)
     # The same weights do not make the record one of the copy either.
     place.push("grace/copycat", dict(WEIGHTS))
     (row,) = place.results("grace/copycat")
     assert row.evidence == SELF_REPORTED
-    assert "of another model: ada/tiny-llm" in row.doubt
+    assert "of another model: ada/tiny-llm" in said(row.doubt)
 
 
 def test_changed_samples_and_changed_statements_prove_nothing(place: Field) -> None:
@@ -110,11 +127,11 @@ def test_changed_samples_and_changed_statements_prove_nothing(place: Field) -> N
     folder = f".eval_results/bundles/{record_id}"
     line = result_file(BENCHMARK, 0.8, verifyToken=f"llmos:v1:k:{record_id}")
     place.push(MODEL, {**files, f"{folder}/samples.parquet": b"PAR1 others", RESULT: line})
-    assert "samples were changed" in place.results()[0].doubt
+    assert "samples were changed" in said(place.results()[0].doubt)
     envelope = json.loads(files[f"{folder}/envelope.json"])
     envelope["signatures"][0]["sig"] = "A" * 86 + "=="
     place.push(MODEL, {**files, f"{folder}/envelope.json": json.dumps(envelope).encode()})
-    assert "signed by nobody" in place.results()[0].doubt
+    assert "signed by nobody" in said(place.results()[0].doubt)
     assert {row.evidence for row in place.results()} == {SELF_REPORTED}
 
 

@@ -38,7 +38,7 @@ SEEDS = (
     ),
     _Seed(
         "show", "Show and tell", "作品展示",
-        "What you built, trained or measured.", "展示你构建、训练或测评的成果。", "open", "sparkles",
+        "What you built, trained or measured.", "展示您构建、训练或测评的成果。", "open", "sparkles",
     ),
     _Seed(
         "papers", "Papers", "论文",

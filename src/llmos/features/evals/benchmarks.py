@@ -27,7 +27,7 @@ def store_benchmarks(db: Session, repo: Repo, reading: Reading | None) -> None:
         row = old.get(task.id[:120]) or Benchmark(repo_id=repo.id, task_id=task.id[:120])
         db.add(row)
         row.position, row.revision, row.updated_at = position, repo.head_oid, clock.now()
-        row.title, row.description = spec.name[:200], spec.description[:5000]
+        row.title, row.description = (spec.name or repo.name)[:200], spec.description[:5000]
         row.framework = spec.evaluation_framework[:40]
         _fill_task(row, task, repo)
     db.flush()

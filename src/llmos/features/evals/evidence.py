@@ -83,14 +83,19 @@ def _problem(rt: Runtime, files: RevisionFiles, folder: str, predicate: Predicat
 def wrong_file(
     rt: Runtime, files: RevisionFiles, wanted: Iterable[FileDigest], revision: str | None
 ) -> str | None:
-    """The first of the files that the commit does not hold; empty: it holds all; None: no such commit."""
-    at = files
+    """The first of the files that the commit does not hold; empty: it holds all; None: no such commit.
+
+    The same files have other commits on other instances: without the one that is named those of `files`
+    will do, if they are the same to the byte.
+    """
+    at, is_here = files, True
     if revision is not None and revision != files.commit:
         try:
             at = files.at(rt, resolve(files.git_repo, revision))
         except LlmosError:
-            return None
-    return next((file.path for file in wanted if at.sha256(file.path) != file.sha256), "")
+            is_here = False
+    wrong = next((file.path for file in wanted if at.sha256(file.path) != file.sha256), "")
+    return wrong if is_here or not wrong else None
 
 
 def _samples_problem(files: RevisionFiles, folder: str, predicate: Predicate) -> str:

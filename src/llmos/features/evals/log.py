@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -16,7 +17,9 @@ from llmos.infra.db.locks import lock_name
 from llmos.infra.git.caches import LruCache
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
-from llmos.records.envelope import sign_tree_head
+from llmos.records.bundle import ENVELOPE_FILE, parse_statement, read_bundle, write_log_proof
+from llmos.records.envelope import envelope_bytes, list_signers, payload_of, sign_tree_head
+from llmos.records.errors import RecordError
 from llmos.records.keys import PublicKey
 from llmos.records.merkle import consistency_proof, inclusion_proof, leaf_hash, root
 from llmos.wire.evaluation import LogProof, TreeHead
@@ -38,10 +41,16 @@ def add_to_log(
     bundle_path: str = "",
     commit_oid: str | None = None,
 ) -> LogEntry:
-    """Append a record whose signature was checked; the entry it has already, if it is not the first time."""
+    """Append a record whose signature was checked; the entry it has already, if it is not the first time.
+
+    One that was written by a command, before its files were pushed, learns then where these lie.
+    """
     lock_name(db, "evaluation-log")
     known = get_entry(db, record_id)
     if known is not None:
+        if known.repo_id is None and repo_id is not None:
+            known.repo_id, known.bundle_path, known.commit_oid = repo_id, bundle_path, commit_oid
+            db.flush()
         return known
     payload = read_payload(envelope)
     entry = LogEntry(
@@ -61,6 +70,26 @@ def add_to_log(
     db.add(entry)
     db.flush()
     return entry
+
+
+def log_own_bundle(rt: Runtime, folder: Path) -> LogProof:
+    """Write a bundle that this instance has signed into its log, and the proof into the bundle.
+
+    Raises RecordError for a bundle without an envelope of this instance's key.
+    """
+    key = own_key(rt).public
+    envelope = read_bundle(folder).envelope
+    if envelope is None or not list_signers(envelope, [key]):
+        raise RecordError(f"{folder} holds no {ENVELOPE_FILE} signed by this instance.", file=ENVELOPE_FILE)
+    record_id = parse_statement(payload_of(envelope), name=ENVELOPE_FILE).predicate.record_id
+    with rt.database.writing() as db:
+        add_to_log(db, record_id, envelope_bytes(envelope).decode(), key)
+    with rt.database.reading() as db:
+        entry = get_entry(db, record_id)
+        assert entry is not None
+        proof = prove(db, rt, entry)
+    write_log_proof(folder, proof)
+    return proof
 
 
 def get_entry(db: Session, record_id: str) -> LogEntry | None:

@@ -10,8 +10,8 @@ from llmos.features.repos.cards.values import as_text
 _LOWER_IS_BETTER = frozenset(
     """
     perplexity word_perplexity byte_perplexity bits_per_byte bits_per_character bits_per_token loss nll ter
-    wer cer ece calibration_error mse mae rmse latency joules_per_token repetition self_bleu
-    preference_gap
+    wer cer ece calibration_error mse mae rmse latency latency_p50 latency_p95 joules_per_token
+    repetition self_bleu preference_gap
     """.split()
 )
 _UP_TO_ONE = frozenset(

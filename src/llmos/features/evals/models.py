@@ -163,6 +163,30 @@ class RecordScores(Base):
     scores: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class Overlap(Base):
+    """Items of a benchmark found in a data set: beginnings of their rows' digests, with blanks between."""
+
+    __tablename__ = "eval_overlaps"
+
+    repo_id: Mapped[int] = mapped_column(ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    dataset_key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    rows: Mapped[str] = mapped_column(Text, default="")
+
+
+class CleanScore(Base):
+    """A record's main metric without the `items` that were found in its training data.
+
+    `value` is None where none of its items was found, or nothing is left without them.
+    """
+
+    __tablename__ = "eval_clean_scores"
+
+    record_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    items: Mapped[int] = mapped_column(default=0)
+    value: Mapped[float | None]
+    found_in: Mapped[str] = mapped_column(String(400), default="")
+
+
 class RecordNote(Base):
     """A flag against a score, with its public thread, or a decision of a moderator to hide it."""
 

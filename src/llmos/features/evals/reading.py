@@ -11,6 +11,7 @@ from llmos.core.errors import LlmosError
 from llmos.core.repo_types import RepoType
 from llmos.features.evals.evidence import Evidence, read_evidence
 from llmos.features.evals.instances import own_key
+from llmos.features.evals.overlaps import FOLDER, read_overlap
 from llmos.features.repos.cards.eval_results import (
     EvalSpec,
     EvalSpecError,
@@ -28,25 +29,30 @@ SPEC_PATH = "eval.yaml"
 MAX_SPEC_BYTES = 512 * 1024
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 MAX_BUNDLES = 500
+MAX_OVERLAPS = 50
+MAX_OVERLAP_BYTES = 16 * 1024 * 1024
+_OVERLAP = re.compile(rf"{FOLDER}/[^/]+\.json")
 _ENVELOPE = re.compile(r"(\.eval_results/bundles/[0-9a-f]{32})/envelope\.json")
 
 
 @dataclass(slots=True)
 class Reading:
-    """`claims` are lines of result files with the file's name; `evidence` what envelopes prove."""
+    """`claims` are lines of result files with the file's name; `evidence` what envelopes prove; `overlaps`
+    the items of a benchmark that stand in data sets."""
 
     commit: str
     own: PublicKey | None = None
     spec: EvalSpec | None = None
     claims: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
+    overlaps: dict[str, list[str]] = field(default_factory=dict)
 
 
 def read_evaluation(rt: Runtime, files: RevisionFiles, repo_type: RepoType) -> Reading | None:
     """The benchmark of a data set, the results of a model; None where there is neither."""
     if repo_type is RepoType.DATASET:
         spec = _read_spec(files)
-        return Reading(files.commit, spec=spec) if spec is not None else None
+        return Reading(files.commit, spec=spec, overlaps=_read_overlaps(files)) if spec is not None else None
     if repo_type is not RepoType.MODEL:
         return None
     reading = Reading(files.commit, claims=_read_claims(files))
@@ -69,6 +75,15 @@ def _read_spec(files: RevisionFiles) -> EvalSpec | None:
     except EvalSpecError:
         # Pushes by git are not refused for it; the page of the file says what is wrong.
         return None
+
+
+def _read_overlaps(files: RevisionFiles) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path in [path for path in files.entries if _OVERLAP.fullmatch(path)][:MAX_OVERLAPS]:
+        read = read_overlap(files.read_small(path, MAX_OVERLAP_BYTES) or b"")
+        if read is not None:
+            found[read[0]] = sorted({*found.get(read[0], ()), *read[1]})
+    return found
 
 
 def _read_claims(files: RevisionFiles) -> list[tuple[str, dict[str, Any]]]:

@@ -18,6 +18,7 @@ from llmos.features.evals.log import add_to_log
 from llmos.features.evals.models import COMMUNITY, SELF_REPORTED, SIGNED, Benchmark, EvalResult, LogEntry
 from llmos.features.evals.naming import find_datasets
 from llmos.features.evals.reading import Reading
+from llmos.features.evals.said import keep
 from llmos.features.repos.models import Repo, RepoAlias
 from llmos.infra.i18n import lazy
 from llmos.wire.evaluation import MetricValue, Predicate
@@ -94,7 +95,7 @@ class Rows:
             other = lazy("its token is of another site, which nobody else can check")
             missing = lazy("there is no record %(record)s in this repository", record=record_id[:32])
             doubt = doubts.get(record_id) or (missing if record_id else other)
-        self.db.add(self._reported(filename, entry, token, str(doubt)))
+        self.db.add(self._reported(filename, entry, token, keep(doubt)))
 
     def _reported(self, filename: str, entry: dict[str, Any], token: str, doubt: str) -> EvalResult:
         dataset, value = entry["dataset"], float(entry["value"])

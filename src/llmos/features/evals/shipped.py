@@ -52,7 +52,7 @@ def ship_benchmarks(rt: Runtime, folder: Path | None = None) -> int:
 
 
 def _make(db: Session, rt: Runtime, folder: Path) -> bool:
-    owner = _owner(db)
+    owner = ensure_owner(db)
     known = select(Repo.id).where(
         Repo.namespace_id == owner.id,
         Repo.type == RepoType.DATASET.value,
@@ -72,7 +72,7 @@ def _make(db: Session, rt: Runtime, folder: Path) -> bool:
     return True
 
 
-def _owner(db: Session) -> Namespace:
+def ensure_owner(db: Session) -> Namespace:
     """The organisation, without members: instance admins look after it. Nobody can take its name."""
     found = db.scalars(select(Namespace).where(Namespace.name_key == OWNER)).unique().one_or_none()
     if found is None:

@@ -24,6 +24,7 @@ from llmos.features.evals.instances import own_key
 from llmos.features.evals.log import add_to_log, prove
 from llmos.features.evals.models import Benchmark, EvalJob, LogEntry
 from llmos.features.evals.naming import access_named
+from llmos.features.evals.said import keep
 from llmos.features.evals.signing_checks import Made, NotSigned, check_bundle, check_inputs, copy_folder
 from llmos.features.jobs.models import Job, JobAttempt, Runner
 from llmos.features.repos.commit_targets import CommitTarget
@@ -73,7 +74,7 @@ def sign_finished(rt: Runtime) -> int:
         try:
             record_id = _sign_job(rt, job_id)
         except LlmosError as error:
-            state, reason = "refused", str(error.message)
+            state, reason = "refused", keep(error.message)
             log.warning("what job %s found is not signed: %s", job_id, error.message)
         with rt.database.writing() as db:
             row = db.get(EvalJob, job_id)

@@ -14,6 +14,7 @@ from llmos.features.evals.instances import is_trusted
 from llmos.features.evals.log import list_logged
 from llmos.features.evals.models import EvalResult, LogEntry
 from llmos.features.evals.naming import find_datasets
+from llmos.features.evals.overlaps import forget_scores, store_overlaps
 from llmos.features.evals.reading import NAME, Reading
 from llmos.features.evals.rows import Rows, row_of_record
 from llmos.features.evals.standing import settle_model
@@ -27,6 +28,7 @@ def store_head(db: Session, repo: Repo, facts: HeadFacts) -> None:
     reading = facts.more.get(NAME)
     if repo.repo_type is RepoType.DATASET:
         store_benchmarks(db, repo, reading)
+        store_overlaps(db, repo, reading.overlaps if reading is not None else {})
     elif repo.repo_type is RepoType.MODEL:
         store_results(db, repo, reading)
 
@@ -44,6 +46,7 @@ def store_results(db: Session, repo: Repo, reading: Reading | None, pull_num: in
         return
     restore_logged(db, repo)
     settle_model(db, repo)
+    forget_scores(db, repo)
 
 
 def _has_log(db: Session, repo_id: int) -> bool:

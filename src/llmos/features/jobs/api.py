@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.orm import Session, lazyload
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from llmos.core.errors import Unprocessable
@@ -18,9 +18,11 @@ from llmos.features.jobs.claiming import claim_job, find_candidates, is_anything
 from llmos.features.jobs.models import Runner
 from llmos.features.jobs.reporting import take_events, take_heartbeat, take_proposal
 from llmos.features.jobs.runners import needs_note, note_seen, runner_of, welcome
+from llmos.features.jobs.waking import wait_for_job
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.infra.security.ratelimit import mark_credential_good
+from llmos.infra.security.secrets import hash_secret
 from llmos.infra.web.bodies import read_body
 from llmos.infra.web.deps import RuntimeDep, run_read, run_write
 from llmos.infra.web.ending import has_end_begun, watch_for_end
@@ -41,6 +43,9 @@ router = Router(tags=["runners"])
 
 POLL_S = 0.25
 LOOK_AGAIN_S = 1.0
+_ADMIT_S = 2.0
+_MAX_ADMITTED = 10_000
+_admitted: dict[tuple[int, str], float] = {}
 MAX_BODY_BYTES = 8 * 1024 * 1024
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T", bound=BaseModel)
@@ -52,6 +57,22 @@ async def _ask(rt: Runtime, request: Request) -> Runner:
     runner = await run_read(rt, lambda db: runner_of(db, token))
     mark_credential_good(request.scope)
     return runner
+
+
+async def _admit(rt: Runtime, request: Request) -> str:
+    """The token of a caller whose body may be read: a runner's now, or a moment ago.
+
+    The transaction that follows asks again. Raises Unauthenticated.
+    """
+    token = presented_token(request.headers.raw) or ""
+    key = (id(rt), hash_secret(token))
+    if _admitted.get(key, 0.0) < time.monotonic():
+        await run_read(rt, lambda db: runner_of(db, token, is_alone=True))
+        if len(_admitted) > _MAX_ADMITTED:
+            _admitted.clear()
+        _admitted[key] = time.monotonic() + _ADMIT_S
+    mark_credential_good(request.scope)
+    return token
 
 
 async def _read(request: Request, shape: type[M]) -> M:
@@ -96,53 +117,68 @@ async def post_drain(request: Request, rt: RuntimeDep) -> Response:
 @router.post("/api/runners/claim")
 async def post_claim(request: Request, rt: RuntimeDep) -> Response:
     """The next job for this runner, under a lease; 204 when none comes within `wait_s`."""
-    runner = await _ask(rt, request)
+    token = await _admit(rt, request)
     hello = await _read(request, RunnerHello)
     watch_for_end()
-    if needs_note(runner, hello):
-        await run_write(rt, lambda db: note_seen(db, runner.id, hello))
     ends_at = time.monotonic() + min(hello.wait_s, MAX_CLAIM_WAIT_S)
-    look_at = 0.0
+    look_at, is_first = 0.0, True
     while True:
-        if time.monotonic() >= look_at and await run_read(rt, is_anything_queued):
-            claim = await _try(request, rt, hello)
+        if time.monotonic() >= look_at:
+            claim, does_wait = await _try(request, rt, hello, token, is_first=is_first)
             if claim is not None:
                 return _say(claim)
-            # What waits is not for this one: no need to look as often.
-            look_at = time.monotonic() + LOOK_AGAIN_S
+            is_first = False
+            if does_wait:
+                # What waits is not for this one: no need to look as often.
+                look_at = time.monotonic() + LOOK_AGAIN_S
         if time.monotonic() >= ends_at or has_end_begun() or await request.is_disconnected():
             return Response(status_code=204)
-        await asyncio.sleep(POLL_S)
+        if await wait_for_job(hello.kinds, POLL_S):
+            look_at = 0.0
 
 
-async def _try(request: Request, rt: Runtime, hello: RunnerHello) -> Claim | None:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    does_wait: bool = False  # some job, for whomever
+    runner_id: int = 0
+    needs_note: bool = False
+    candidates: Sequence[int] = ()
+
+
+async def _try(
+    request: Request, rt: Runtime, hello: RunnerHello, token: str, *, is_first: bool
+) -> tuple[Claim | None, bool]:
+    """A job that suits, if there is one, and whether any waits. The first time, the runner is noted."""
     hub_url = base_url(request, rt.settings)
-    token = presented_token(request.headers.raw)
 
-    def look(db: Session) -> tuple[int, list[int]]:
-        runner = runner_of(db, token)
-        return runner.id, find_candidates(db, rt, runner, hello)
+    def look(db: Session) -> _Look:
+        if not is_first and not is_anything_queued(db, hello.kinds):
+            return _Look()
+        runner = runner_of(db, token, is_alone=True)
+        candidates = find_candidates(db, rt, runner, hello)
+        does_wait = bool(candidates) or is_anything_queued(db, hello.kinds)
+        return _Look(does_wait, runner.id, is_first and needs_note(runner, hello), candidates)
 
-    runner_id, candidates = await run_read(rt, look)
-    if not candidates:
-        return None
-    return await run_write(rt, lambda db: claim_job(db, rt, runner_id, hello, candidates, hub_url))
+    seen = await run_read(rt, look)
+
+    def take(db: Session) -> Claim | None:
+        if seen.needs_note:
+            note_seen(db, seen.runner_id, hello)
+        return claim_job(db, rt, seen.runner_id, hello, seen.candidates, hub_url) if seen.candidates else None
+
+    if not seen.needs_note and not seen.candidates:
+        return None, seen.does_wait
+    return await run_write(rt, take), seen.does_wait
 
 
 async def _told(
     request: Request, rt: Runtime, shape: type[M], take: Callable[[Session, Runner, str, M], T]
 ) -> Response:
     """A call about one job, in one transaction with the check of its lease."""
-    asked = await _ask(rt, request)
+    token = await _admit(rt, request)
     message = await _read(request, shape)
     lease = request.headers.get(LEASE_HEADER, "")
-
-    def work(db: Session) -> T:
-        runner = db.get(Runner, asked.id, options=[lazyload("*")])
-        assert runner is not None
-        return take(db, runner, lease, message)
-
-    return _say(await run_write(rt, work))
+    return _say(await run_write(rt, lambda db: take(db, runner_of(db, token, is_alone=True), lease, message)))
 
 
 @router.post("/api/runners/jobs/{job_id:seg}/events")

@@ -6,7 +6,7 @@ PostgreSQL several take at once (`SKIP LOCKED`); on SQLite one writer follows th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from llmos.features.jobs.ending import end_job
 from llmos.features.jobs.models import Job, JobAttempt, JobTurn, Runner
 from llmos.features.jobs.places import is_all_public
 from llmos.features.jobs.requests import NETWORK_LABEL
-from llmos.features.jobs.rules import ACTIVE
+from llmos.features.jobs.rules import ACTIVE, ENGINE
 from llmos.features.jobs.service import open_secrets
 from llmos.infra.db.upsert import upsert
 from llmos.infra.i18n import lazy
@@ -38,11 +38,17 @@ _CONTAINERS = {"podman", "docker"}
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 # How long the job's token outlives the time the job may take: publishing comes last.
 _TOKEN_GRACE = timedelta(hours=1)
+# An engine reads its model and then runs for as long as it is wanted.
+_ENGINE_TOKEN = timedelta(hours=6)
 
 
-def is_anything_queued(db: Session) -> bool:
+def is_anything_queued(db: Session, kinds: Sequence[str]) -> bool:
     """Whether a full look is worth its while; for runners that ask several times a second."""
-    statement = select(Job.id).where(Job.state == "queued", Job.available_at <= clock.now()).limit(1)
+    statement = (
+        select(Job.id)
+        .where(Job.state == "queued", Job.available_at <= clock.now(), Job.kind.in_(kinds))
+        .limit(1)
+    )
     return db.scalar(statement) is not None
 
 
@@ -73,7 +79,7 @@ def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[int, dic
     """Highest priority, then the owner with the fewest jobs running, then who waited longest for a turn."""
     running = (
         select(Job.namespace_id, func.count().label("count"))
-        .where(Job.state.in_(ACTIVE))
+        .where(Job.state.in_(ACTIVE), Job.kind != ENGINE)
         .group_by(Job.namespace_id)
         .subquery()
     )
@@ -85,7 +91,7 @@ def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[int, dic
         .where(Job.state == "queued", Job.available_at <= clock.now(), *_fits(runner, hello))
         .order_by(Job.priority.desc(), count, func.coalesce(JobTurn.served_at, _EPOCH), Job.id)
     )
-    if rt.settings.jobs_running:
+    if rt.settings.jobs_running and ENGINE not in hello.kinds:
         statement = statement.where(count < rt.settings.jobs_running)
     return statement
 
@@ -93,6 +99,15 @@ def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[int, dic
 def _fits(runner: Runner, hello: RunnerHello) -> Iterator[ColumnElement[bool]]:
     free = hello.free or hello.resources
     yield Job.kind.in_(hello.kinds)
+    if ENGINE in hello.kinds:
+        # Beside the jobs, in memory of their own.
+        yield Job.memory_bytes <= (hello.serving.free_memory_bytes if hello.serving else 0)
+        yield Job.gpus <= hello.resources.gpus
+        if not runner.is_trusted:
+            yield Job.is_open.is_(True)
+        if runner.namespace_id is not None:
+            yield Job.namespace_id == runner.namespace_id
+        return
     yield Job.cores <= free.cores
     yield Job.memory_bytes <= free.memory_bytes
     yield Job.gpus <= free.gpus
@@ -110,7 +125,10 @@ def _suits(db: Session, runner: Runner, hello: RunnerHello, job: _Waiting) -> bo
     wanted = job.spec.get("runs_on") or {}
     if any(hello.labels.get(key) != value for key, value in wanted.items()):
         return False
-    if runner.scope == "repository" and not _writes_to(job, runner):
+    if runner.scope == "repository" and not _works_for(job, runner):
+        return False
+    engine = (job.spec.get("engine") or {}).get("engine")
+    if engine and (hello.serving is None or engine not in hello.serving.engines):
         return False
     if job.quorum > 1:
         voted = select(JobAttempt.id).where(
@@ -123,11 +141,12 @@ def _suits(db: Session, runner: Runner, hello: RunnerHello, job: _Waiting) -> bo
     return runner.is_trusted or is_all_public(db, [*_inputs(job), *_outputs(job)])
 
 
-def _writes_to(job: _Waiting, runner: Runner) -> bool:
+def _works_for(job: _Waiting, runner: Runner) -> bool:
+    """Whether a job writes to the runner's repository, or serves it."""
     if runner.repo is None:
         return False
-    key = runner.repo.key
-    return any(f"{output.type}:{output.repo}".lower() == key for output in _outputs(job))
+    places = _inputs(job) if job.spec.get("engine") else _outputs(job)
+    return any(f"{place.type}:{place.repo}".lower() == runner.repo.key for place in places)
 
 
 def _inputs(job: Job | _Waiting) -> list[JobInput]:
@@ -139,10 +158,10 @@ def _outputs(job: Job | _Waiting) -> list[JobOutput]:
 
 
 def claim_job(
-    db: Session, rt: Runtime, runner_id: int, hello: RunnerHello, candidates: list[int], hub_url: str
+    db: Session, rt: Runtime, runner_id: int, hello: RunnerHello, candidates: Sequence[int], hub_url: str
 ) -> Claim | None:
     """Take the first candidate that is still there; None when others were faster."""
-    runner = db.get(Runner, runner_id, options=[lazyload(Runner.owner), lazyload(Runner.namespace)])
+    runner = db.get(Runner, runner_id, options=[lazyload("*")])
     if runner is None or runner.revoked_at is not None or runner.is_draining:
         return None
     for job_id in candidates:
@@ -187,7 +206,8 @@ def _take(db: Session, rt: Runtime, runner: Runner, job: Job, hub_url: str) -> C
     db.add(attempt)
     runner.job_count += 1
     turn = {"namespace_id": job.namespace_id, "served_at": now}
-    upsert(db, JobTurn, [turn], keys=["namespace_id"], update=["served_at"])
+    with db.no_autoflush:
+        upsert(db, JobTurn, [turn], keys=["namespace_id"], update=["served_at"])
     lease = Lease(
         lease_token=lease_token,
         expires_at=attempt.lease_expires_at,
@@ -221,9 +241,13 @@ def _issue_token(db: Session, runner: Runner, job: Job, now: datetime) -> tuple[
         secret=secret,
         role="fineGrained",
         scopes=[{"target": target, "verbs": sorted(verbs)} for target, verbs in scopes.items()],
-        expires_at=now + timedelta(seconds=job.timeout_s) + _TOKEN_GRACE,
+        expires_at=now + (_ENGINE_TOKEN if job.kind == ENGINE else _lasting(job)),
     )
     return secret, row
+
+
+def _lasting(job: Job) -> timedelta:
+    return timedelta(seconds=job.timeout_s) + _TOKEN_GRACE
 
 
 def _spec(rt: Runtime, runner: Runner, job: Job, token: str, hub_url: str) -> JobSpec:
@@ -232,7 +256,7 @@ def _spec(rt: Runtime, runner: Runner, job: Job, token: str, hub_url: str) -> Jo
     return JobSpec(
         job_id=job.object_id,
         attempt=job.attempt,
-        kind="recipe" if job.kind == "recipe" else "command",
+        kind=job.kind,
         owner=job.namespace.name,
         image=spec["image"],
         command=spec["command"],
@@ -240,6 +264,7 @@ def _spec(rt: Runtime, runner: Runner, job: Job, token: str, hub_url: str) -> Jo
         environment=spec["environment"],
         secrets=open_secrets(rt, job.sealed_secrets) if runner.is_trusted else {},
         recipe=spec["recipe"],
+        engine=spec.get("engine"),
         inputs=_inputs(job),
         outputs=[
             output.model_copy(update={"pull_request": output.pull_request or not runner.is_trusted})

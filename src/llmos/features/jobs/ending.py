@@ -32,8 +32,12 @@ def end_attempt(
 
 
 def _credit(db: Session, attempt: JobAttempt, seconds: float) -> None:
-    insert_missing(db, RunnerCredit, [{"user_id": attempt.runner_owner_id, "seconds": 0.0, "job_count": 0}])
-    credit = db.get(RunnerCredit, attempt.runner_owner_id, with_for_update=True)
+    user_id = attempt.runner_owner_id
+    with db.no_autoflush:
+        credit = db.get(RunnerCredit, user_id, with_for_update=True)
+        if credit is None:
+            insert_missing(db, RunnerCredit, [{"user_id": user_id, "seconds": 0.0, "job_count": 0}])
+            credit = db.get(RunnerCredit, user_id, with_for_update=True)
     if credit is not None:
         credit.seconds += seconds
         credit.job_count += 1
@@ -48,9 +52,11 @@ def end_job(db: Session, job: Job, state: str, *, reason: str, exit_code: int | 
     job.finished_at = clock.now()
     job.phase = ""
     emit(db, "JobFinished", {"job_id": job.id, "state": state, "actor_id": job.creator_id})
-    db.flush()
-    ids = select(JobNeed.job_id).where(JobNeed.needs_id == job.id)
-    settle_waiting(db, db.scalars(select(Job).where(Job.id.in_(ids), Job.state == "waiting")).all())
+    with db.no_autoflush:
+        ids = db.scalars(select(JobNeed.job_id).where(JobNeed.needs_id == job.id)).all()
+    if ids:
+        db.flush()
+        settle_waiting(db, db.scalars(select(Job).where(Job.id.in_(ids), Job.state == "waiting")).all())
 
 
 def settle_waiting(db: Session, jobs: Iterable[Job]) -> None:

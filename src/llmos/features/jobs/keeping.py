@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
 from llmos.features.jobs.ending import end_attempt, end_job
 from llmos.features.jobs.leases import lock_job
-from llmos.features.jobs.models import Job, JobAttempt
+from llmos.features.jobs.models import Job, JobAttempt, Schedule
 from llmos.features.jobs.reporting import requeue
-from llmos.features.jobs.rules import after_loss
+from llmos.features.jobs.rules import ACTIVE, ENGINE, PENDING, after_loss
 from llmos.features.jobs.schedules import run_due
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
@@ -39,6 +39,13 @@ class JobKeeper:
         if time.monotonic() - self._started_s >= rt.settings.job_lease_s:
             expire_leases(rt)
         run_due(rt)
+
+
+def next_work_at(db: Session) -> datetime | None:
+    """When the keeper is needed next: now while a job is under way, or at the time of a schedule."""
+    if db.scalar(select(Job.id).where(Job.state.in_((*PENDING, *ACTIVE))).limit(1)) is not None:
+        return clock.now()
+    return db.scalar(select(func.min(Schedule.next_at)).where(Schedule.is_suspended.is_(False)))
 
 
 def expire_leases(rt: Runtime) -> int:
@@ -81,7 +88,11 @@ def _expire(db: Session, attempt_id: int, *, is_late: bool) -> None:
         return
     end_attempt(db, job, attempt, "lost", exit_code=None, reason="")
     job.lost_count += 1
-    state = after_loss(is_cancel_requested=job.cancel_requested_at is not None, losses=job.lost_count)
+    state = after_loss(
+        is_cancel_requested=job.cancel_requested_at is not None,
+        losses=job.lost_count,
+        is_engine=job.kind == ENGINE,
+    )
     if state == "queued":
         requeue(db, job, attempt, "lost", "Its runner was not heard of any more.")
     else:

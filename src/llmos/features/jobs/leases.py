@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, lazyload
 
 from llmos.core import clock
@@ -21,9 +21,13 @@ log = logging.getLogger("llmos.jobs")
 
 def lock_job(db: Session, job_id: int) -> Job:
     """The job's row, fresh, and ours until the transaction ends."""
+    return db.scalars(_locked(Job.id == job_id)).one()
+
+
+def _locked(which: ColumnElement[bool]) -> Select[Job]:
     # Alone: rows that are joined from the outside cannot be locked, and most callers need none.
-    statement = select(Job).where(Job.id == job_id).options(lazyload("*")).with_for_update()
-    return db.scalars(statement.execution_options(populate_existing=True)).one()
+    statement = select(Job).where(which).options(lazyload("*")).with_for_update()
+    return statement.execution_options(populate_existing=True)
 
 
 def hold(db: Session, runner: Runner, object_id: str, lease_token: str) -> tuple[Job, JobAttempt]:
@@ -32,10 +36,9 @@ def hold(db: Session, runner: Runner, object_id: str, lease_token: str) -> tuple
     Raises NotFound when the job is gone, LeaseLost for a lease that never was this job's or
     another runner's.
     """
-    job_id = db.scalar(select(Job.id).where(Job.object_id == object_id))
-    if job_id is None:
+    job = db.scalars(_locked(Job.object_id == object_id)).first()
+    if job is None:
         raise NotFound(lazy("There is no such job."))
-    job = lock_job(db, job_id)
     attempt = db.scalar(
         select(JobAttempt)
         .where(JobAttempt.lease_hash == hash_secret(lease_token))

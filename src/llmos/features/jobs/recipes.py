@@ -17,6 +17,9 @@ import yaml
 
 from llmos.core.errors import BadRequest
 from llmos.infra.i18n import lazy
+from llmos.wire.contamination_recipe import KEY as CHECK
+from llmos.wire.contamination_recipe import PARTS as CHECKED
+from llmos.wire.contamination_recipe import is_contamination
 from llmos.wire.evaluation_recipe import is_evaluation
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -58,6 +61,14 @@ def recipe_inputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _named(recipe: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    if is_contamination(recipe):
+        for part in CHECKED:
+            yield (
+                "dataset",
+                recipe_part(recipe, CHECK, part, "repo"),
+                recipe_part(recipe, CHECK, part, "revision"),
+            )
+        return
     if is_evaluation(recipe):
         yield from _evaluated(recipe["evaluation"])
         return
@@ -79,7 +90,7 @@ def _evaluated(plan: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def recipe_outputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """Where the recipe wants its model to go."""
+    """Where the recipe wants its model to go; what a check finds goes to the benchmark."""
     push = recipe_part(recipe, "push")
     repo = recipe_part(push, "repo")
     if not isinstance(repo, str) or not repo:
@@ -87,7 +98,7 @@ def recipe_outputs(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     branch = recipe_part(push, "branch")
     return [
         {
-            "type": "model",
+            "type": "dataset" if is_contamination(recipe) else "model",
             "repo": repo,
             "branch": branch if isinstance(branch, str) else "main",
             "pull_request": recipe_part(push, "pull_request") is True,

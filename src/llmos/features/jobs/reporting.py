@@ -14,7 +14,7 @@ from llmos.core import clock
 from llmos.features.jobs.ending import end_attempt, end_job
 from llmos.features.jobs.leases import check_open, hold, renew
 from llmos.features.jobs.models import Job, JobAttempt, JobLog, JobMetric, Runner
-from llmos.features.jobs.rules import Ends, Result, accept, agreed
+from llmos.features.jobs.rules import ENGINE, Ends, Result, accept, agreed, missing_events
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
 from llmos.wire.jobs import (
@@ -47,11 +47,15 @@ def take_events(
     """
     job, attempt = hold(db, runner, object_id, lease_token)
     check_open(runner, job, attempt)
-    skip = attempt.accepted_seq + 1 - batch.first_seq
-    if 0 <= skip < len(batch.events):
-        _store(db, job, attempt, batch.events[skip:])
-        attempt.accepted_seq = batch.first_seq + len(batch.events) - 1
+    _take_new(db, job, attempt, batch.first_seq, batch.events)
     return _answer(rt, job, attempt)
+
+
+def _take_new(db: Session, job: Job, attempt: JobAttempt, first_seq: int, events: Sequence[JobEvent]) -> None:
+    skip = attempt.accepted_seq + 1 - first_seq
+    if 0 <= skip < len(events):
+        _store(db, job, attempt, events[skip:])
+        attempt.accepted_seq = first_seq + len(events) - 1
 
 
 def take_heartbeat(
@@ -157,7 +161,7 @@ def add_note(db: Session, job: Job, attempt: int, text: str) -> None:
 def take_proposal(
     db: Session, rt: Runtime, runner: Runner, object_id: str, lease_token: str, proposal: StateProposal
 ) -> StateAnswer:
-    """Accept a state a runner proposes, or refuse it; the same proposal again gets the same answer.
+    """Accept a state a runner proposes, with its last events, or refuse both; again, the same answer.
 
     Raises NotFound, LeaseLost for a job that somebody else has by now, StateRefused.
     """
@@ -171,7 +175,11 @@ def take_proposal(
         is_cancel_requested=job.cancel_requested_at is not None,
         failures=job.failed_count,
         max_attempts=job.max_attempts,
+        is_engine=job.kind == ENGINE,
     )
+    if proposal.events and proposal.first_seq > attempt.accepted_seq + 1:
+        raise missing_events(job.state, attempt.accepted_seq)
+    _take_new(db, job, attempt, proposal.first_seq, proposal.events)
     if ends.ends_attempt:
         _finish(db, job, attempt, proposal, ends)
     else:

@@ -14,6 +14,8 @@ from llmos.infra.i18n import lazy
 ACTIVE = ("preparing", "running")
 PENDING = ("waiting", "queued")
 FINAL = ("succeeded", "failed", "canceled", "timed_out")
+# The kind of job that serves a model: never tried again by the queue, its endpoint decides.
+ENGINE = "engine"
 STATES = (*PENDING, *ACTIVE, *FINAL)
 # A job whose runners vanish again and again is the job's fault sooner or later.
 MAX_LOST = 5
@@ -46,7 +48,15 @@ class Ends:
     counts_as_failure: bool = False
 
 
-def accept(state: str, proposed: str, *, is_cancel_requested: bool, failures: int, max_attempts: int) -> Ends:
+def accept(
+    state: str,
+    proposed: str,
+    *,
+    is_cancel_requested: bool,
+    failures: int,
+    max_attempts: int,
+    is_engine: bool = False,
+) -> Ends:
     """What a runner's proposal leads to. `failures`: how many attempts have failed so far.
 
     Raises StateRefused. A job that was asked to stop and ends in any way but success is canceled;
@@ -63,9 +73,17 @@ def accept(state: str, proposed: str, *, is_cancel_requested: bool, failures: in
     if is_cancel_requested:
         return Ends("canceled", ends_attempt=True)
     if proposed == "released":
-        return Ends("queued", ends_attempt=True)
+        return Ends("failed" if is_engine else "queued", ends_attempt=True)
     again = failures + 1 < max_attempts
     return Ends("queued" if again else proposed, ends_attempt=True, counts_as_failure=True)
+
+
+def missing_events(state: str, accepted_seq: int) -> StateRefused:
+    """For last events that do not follow on what is held, as after the restore of a backup."""
+    return StateRefused(
+        lazy("Events are missing: send them from number %(next)d on first.", next=accepted_seq + 1),
+        data={"state": state, "code": StateRefused.code},
+    )
 
 
 def _refused(state: str, proposed: str) -> StateRefused:
@@ -79,11 +97,11 @@ def _refused(state: str, proposed: str) -> StateRefused:
     )
 
 
-def after_loss(*, is_cancel_requested: bool, losses: int) -> str:
+def after_loss(*, is_cancel_requested: bool, losses: int, is_engine: bool = False) -> str:
     """The state of a job whose lease ran out; `losses` counts this one, too."""
     if is_cancel_requested:
         return "canceled"
-    return "queued" if losses < MAX_LOST else "failed"
+    return "queued" if losses < MAX_LOST and not is_engine else "failed"
 
 
 def after_cancel(state: str) -> str | None:

@@ -6,7 +6,7 @@ import secrets
 from datetime import timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload, lazyload
 
 from llmos.core import clock
 from llmos.core.errors import BadRequest, Forbidden, Unauthenticated
@@ -17,6 +17,7 @@ from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import User
 from llmos.features.accounts.policy import access_organization, check_can_manage
 from llmos.features.jobs.models import Runner
+from llmos.features.jobs.rules import ENGINE
 from llmos.features.repos.policy import access_repo, check_admin
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
@@ -121,9 +122,16 @@ def remove_runner(db: Session, actor: Actor, runner: Runner) -> None:
     audit.record(db, actor, "runner.remove", runner.object_id, name=runner.name)
 
 
-def runner_of(db: Session, token: str | None) -> Runner:
-    """The runner with this token. Raises Unauthenticated; also when its owner was banned or disabled."""
-    found = db.scalar(select(Runner).where(Runner.token_hash == hash_secret(token))) if token else None
+def runner_of(db: Session, token: str | None, *, is_alone: bool = False) -> Runner:
+    """The runner with this token. Raises Unauthenticated; also when its owner was banned or disabled.
+
+    `is_alone` leaves out what most calls need not: its namespace and repository are read when asked for.
+    """
+    statement = select(Runner).where(Runner.token_hash == hash_secret(token or ""))
+    if is_alone:
+        beside = (lazyload(Runner.namespace), lazyload(Runner.repo))
+        statement = statement.options(joinedload(Runner.owner).lazyload("*"), *beside)
+    found = db.scalar(statement) if token else None
     if found is None or found.revoked_at is not None or not _may_lend(found.owner):
         raise Unauthenticated(
             lazy("This runner token is not valid: register the runner again on the page Runners."),
@@ -149,7 +157,11 @@ def note_seen(db: Session, runner_id: int, hello: RunnerHello) -> None:
     runner = db.get(Runner, runner_id)
     if runner is not None:
         runner.last_seen_at = clock.now()
-        runner.about = hello.model_dump(mode="json", exclude={"wait_s"})
+        about = hello.model_dump(mode="json", exclude={"wait_s"})
+        # It asks for engines in calls of their own.
+        if ENGINE in hello.kinds:
+            about["kinds"] = sorted({*hello.kinds, *runner.about.get("kinds", ())})
+        runner.about = about
 
 
 def welcome(rt: Runtime, runner: Runner, hub_url: str) -> RunnerWelcome:

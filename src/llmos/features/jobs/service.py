@@ -20,7 +20,7 @@ from llmos.features.jobs.models import Job, JobNeed
 from llmos.features.jobs.places import create_outputs, is_all_public, missing_outputs, resolve_inputs
 from llmos.features.jobs.policy import can_see, check_run_jobs
 from llmos.features.jobs.requests import JobRequest
-from llmos.features.jobs.rules import PENDING, after_cancel
+from llmos.features.jobs.rules import ENGINE, PENDING, after_cancel
 from llmos.features.repos.lifecycle import looking
 from llmos.infra.i18n import lazy
 from llmos.infra.queue.outbox import emit
@@ -109,7 +109,11 @@ def open_secrets(rt: Runtime, sealed: str | None) -> dict[str, str]:
 
 
 def _check_room(db: Session, rt: Runtime, namespace: Namespace) -> None:
-    waiting = db.scalar(select(func.count()).where(Job.namespace_id == namespace.id, Job.state.in_(PENDING)))
+    waiting = db.scalar(
+        select(func.count()).where(
+            Job.namespace_id == namespace.id, Job.state.in_(PENDING), Job.kind != ENGINE
+        )
+    )
     if (waiting or 0) >= rt.settings.jobs_waiting:
         raise TooManyRequests(
             lazy(
@@ -153,6 +157,8 @@ def repeat(db: Session, rt: Runtime, actor: Actor, job: Job) -> Job:
     """The same job again, with its inputs as they are now. Secrets go along: whoever may run jobs
     here could have read them from inside the first one. Raises what `submit` raises."""
     check_run_jobs(actor, job.namespace)
+    if job.kind == ENGINE:
+        raise BadRequest(lazy("This job served a model: call the model, and it is started again."))
     request = stored_request(job.spec, open_secrets(rt, job.sealed_secrets))
     namespace, source = job.namespace, job.object_id
     return submit(db, rt, actor, namespace, request, copied_from=source)

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -46,6 +46,10 @@ class Courier:
         self._executor = executor
         self._busy: dict[int, int] = {}
         self._lock = threading.Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._busy)
 
     def __call__(self, rt: Runtime) -> int:
         """Start what is due and not under way; how many webhooks that were."""
@@ -93,6 +97,12 @@ def _due(rt: Runtime) -> list[tuple[int, int]]:
     )
     with rt.database.reading() as db:
         return [(row[0], row[1]) for row in db.execute(statement)]
+
+
+def next_delivery_at(db: Session) -> datetime | None:
+    """When the next webhook is to be called (again); None where none waits."""
+    statement = select(func.min(WebhookDelivery.next_at)).join(Webhook)
+    return db.scalar(statement.where(WebhookDelivery.status == "pending", Webhook.disabled_at.is_(None)))
 
 
 def drain(rt: Runtime, webhook_id: int) -> int:

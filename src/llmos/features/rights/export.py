@@ -31,6 +31,7 @@ from llmos.features.notifications.models import (
     RepoWatch,
     Webhook,
 )
+from llmos.features.playground.models import PlaygroundChat, PlaygroundShare
 from llmos.features.repos.models import Repo, RepoLike
 from llmos.features.rights.models import DataExport
 from llmos.infra.blobs.durable import write_file
@@ -152,6 +153,8 @@ def _tables(user_id: int, name: str) -> dict[str, tuple[type[Base], Any]]:
         "job_schedules": (Schedule, Schedule.creator_id == user_id),
         "runners": (Runner, Runner.owner_id == user_id),
         "machine_time_given": (RunnerCredit, RunnerCredit.user_id == user_id),
+        "playground_conversations": (PlaygroundChat, PlaygroundChat.user_id == user_id),
+        "playground_links": (PlaygroundShare, PlaygroundShare.user_id == user_id),
         "sessions": (BrowserSession, BrowserSession.user_id == user_id),
         "mail_settings": (NotificationSettings, NotificationSettings.user_id == user_id),
         "notifications": (Notification, Notification.user_id == user_id),

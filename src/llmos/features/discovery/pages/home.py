@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
@@ -33,6 +35,17 @@ from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.urls import base_url
 from llmos.ui.filters import with_query
 
+
+@dataclass(frozen=True)
+class HomeOffer:
+    """A card above all else: a template, and what it shows as `offer`."""
+
+    template: str
+    shown: dict[str, Any]
+
+
+# What upper features offer on the home page to members who have nothing of their own; each may answer None.
+home_offers: list[Callable[[Session, Actor], HomeOffer | None]] = []
 SHELF_SIZE = 5
 SHELVES = (RepoType.MODEL, RepoType.DATASET, RepoType.SPACE)
 
@@ -61,6 +74,7 @@ def home_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "shelves": [_shelf(kind, rows, texts, locale) for kind, rows in shelves.items() if rows],
         "topics": [_topic(thread, locale) for thread in list_latest_topics(db, limit=5)],
         "connect": connect_snippets(base_url(request, rt.settings)),
+        "offers": [] if mine else [offer for make in home_offers if (offer := make(db, actor)) is not None],
         **_around(db, actor),
     }
     return render_page(request, actor, "discovery/home.html", context)

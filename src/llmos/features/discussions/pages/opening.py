@@ -44,7 +44,7 @@ def new_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> R
         return redirect_to_login(request)
     check_can_open(db, actor, repo)
     title = request.query_params.get("title", "")[:MAX_TITLE_CHARS].replace("\0", "")
-    return _discussion_form(request, rt, db, actor, repo, {"title": title, "text": ""})
+    return discussion_form(request, rt, db, actor, repo, {"title": title, "text": ""})
 
 
 @routes.post("/discussions/new")
@@ -62,7 +62,7 @@ def post_new(request: Request, rt: RuntimeDep, actor: ActorDep, form: PageForm) 
             raise
         with rt.database.reading() as db:
             repo = page_repo(request, db, actor)
-            return _discussion_form(request, rt, db, actor, repo, values, refusal)
+            return discussion_form(request, rt, db, actor, repo, values, refusal)
     return redirect_page(request, f"{href}/{num}", lazy("Your discussion is open."))
 
 
@@ -70,7 +70,7 @@ def _sign_in(request: Request, repo: Repo) -> Response:
     return redirect_page(request, f"/login?next={list_href(repo)}")
 
 
-def _discussion_form(
+def discussion_form(
     request: Request,
     rt: Runtime,
     db: Session,
@@ -79,6 +79,7 @@ def _discussion_form(
     values: dict[str, str],
     refusal: LlmosError | None = None,
 ) -> Response:
+    """The form for a new discussion, filled in with `title` and `text`."""
     context: dict[str, Any] = {
         "frame": repo_frame(db, rt, actor, repo, request_locale(request, actor), "community"),
         "href": list_href(repo),

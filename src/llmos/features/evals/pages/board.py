@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,33 +13,44 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from llmos.core.errors import BadRequest, NotFound
+from llmos.core.errors import BadRequest, LlmosError, NotFound
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.auth.edge import ActorDep
-from llmos.features.auth.page_context import render_page, request_locale
+from llmos.features.auth.page_context import (
+    PageForm,
+    redirect_page,
+    redirect_to_login,
+    render_page,
+    request_locale,
+)
 from llmos.features.evals.boards import (
     MAX_LISTED,
     PAGE_SIZE,
     SORTS,
     BoardPage,
     BoardQuery,
+    BoardRow,
     board_facets,
     list_board,
     list_tasks,
 )
+from llmos.features.evals.checking import start_check
 from llmos.features.evals.comparing import known_ties
 from llmos.features.evals.models import Benchmark
 from llmos.features.evals.pages.plots import board_plots
 from llmos.features.evals.pages.views import evidence_of, interval, model_href, row_json, set_bands
+from llmos.features.jobs.pages.views import job_href
+from llmos.features.jobs.policy import access_owner
 from llmos.features.repos.head_facts import BENCHMARK_TAG
 from llmos.features.repos.models import Repo
 from llmos.features.repos.page_queries import RANGES
 from llmos.features.repos.pages.frame import RepoTab, repo_frame
 from llmos.features.repos.pages.labels import language_label, license_label
 from llmos.features.repos.pages.routes import RepoRoutes, page_repo, repo_href
+from llmos.features.repos.policy import can_write
 from llmos.infra.i18n import Locale, lazy, localize
-from llmos.infra.web.deps import ReadDb, RuntimeDep
+from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.ui.filters import with_query
 from llmos.ui.views import Option
 
@@ -47,6 +58,7 @@ routes = RepoRoutes()
 # Columns a reader may ask for beside rank, model, value and evidence: name -> head.
 COLUMNS: dict[str, str] = {
     "n": lazy("Samples"),
+    "clean": lazy("Without items in its training data"),
     "size": lazy("Parameters"),
     "precision": lazy("Precision"),
     "license": lazy("Licence"),
@@ -57,7 +69,7 @@ COLUMNS: dict[str, str] = {
     "revision": lazy("Revision"),
     "date": lazy("Date"),
 }
-DEFAULT_COLUMNS = ("n", "size", "energy", "date")
+DEFAULT_COLUMNS = ("n", "clean", "size", "energy", "date")
 SIZES = {
     "lt100m": "< 100 M", "100m-1b": "100 M – 1 B", "1b-3b": "1 B – 3 B", "3b-9b": "3 B – 9 B",
     "9b-30b": "9 B – 30 B", "30b-100b": "30 B – 100 B", "gt100b": "> 100 B",
@@ -135,7 +147,7 @@ def board_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) ->
         "task": task,
         "base": base,
         "query": query,
-        "columns": chosen_columns(params),
+        "columns": shown_columns(params, page.rows),
         "all_columns": [(name, localize(label, locale)) for name, label in COLUMNS.items()],
         "rows": board_rows(page, locale),
         "total": page.total,
@@ -143,6 +155,7 @@ def board_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) ->
         "is_filtered": any((query.size, query.license, query.language, query.precision, query.evidence))
         or query.has_open_data,
         "is_plots": is_plots,
+        "may_check": actor.user_id is not None and can_write(actor, repo),
         "plots": board_plots(db, actor, repo.id, query, task) if is_plots else None,
         "table_href": with_query(base, {**asked, "view": None, "start": None}),
         "plots_href": with_query(base, {**asked, "view": "plots", "start": None}),
@@ -188,6 +201,14 @@ def chosen_columns(params: QueryParams) -> list[str]:
     return [name for name in COLUMNS if name in (chosen or DEFAULT_COLUMNS)]
 
 
+def shown_columns(params: QueryParams, rows: Sequence[BoardRow]) -> list[str]:
+    """Those chosen; where nobody chose, without a column that would stay empty."""
+    columns = chosen_columns(params)
+    if "col" not in params and not any(row.found_items for row in rows):
+        columns.remove("clean")
+    return columns
+
+
 def board_rows(page: BoardPage, locale: Locale) -> list[dict[str, Any]]:
     """Rows for the macro `board_table`."""
     return [
@@ -217,6 +238,23 @@ def _filters(db: Session, actor: Actor, repo: Repo, query: BoardQuery, locale: L
         "precision": [any_, *(Option(name, name) for name in facets["precision"])],
         "language": [any_, *(Option(name, language_label(name, locale) or name) for name in languages)],
     }
+
+
+@routes.post("/leaderboard")
+def post_check(request: Request, rt: RuntimeDep, db: WriteDb, actor: ActorDep, form: PageForm) -> Response:
+    """Have a job look for the benchmark's items in the data set `data`."""
+    if actor.user_id is None:
+        return redirect_to_login(request)
+    with rt.database.reading() as look:
+        repo = page_repo(request, look, actor)
+        access_benchmark(look, repo)
+        owner = access_owner(look, actor, "me")
+    try:
+        job = start_check(db, rt, actor, owner, repo, form.text("data").strip())
+    except LlmosError as error:
+        db.rollback()
+        return redirect_page(request, f"{repo_href(repo)}/leaderboard", error.message, "danger")
+    return redirect_page(request, job_href(owner.name, job.object_id), lazy("The check is queued."))
 
 
 @routes.get("/leaderboard/export/{kind:seg}")

@@ -14,9 +14,9 @@ from llmos.features.evals.pages.board import (
     COLUMNS,
     access_benchmark,
     board_rows,
-    chosen_columns,
     rank,
     read_query,
+    shown_columns,
 )
 from llmos.features.repos.pages.routes import repo_href
 from llmos.features.repos.policy import access_repo
@@ -41,7 +41,7 @@ def embed_page(
         "name": repo.repo_name,
         "rows": board_rows(page, locale),
         "total": page.total,
-        "columns": chosen_columns(request.query_params),
+        "columns": shown_columns(request.query_params, page.rows),
         "heads": [(name, localize(label, locale)) for name, label in COLUMNS.items()],
         "base": base_url(request, rt.settings),
         "board_href": f"{base_url(request, rt.settings)}{repo_href(repo)}/leaderboard",

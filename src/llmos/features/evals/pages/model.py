@@ -28,6 +28,7 @@ from llmos.features.evals.pages.explorer import samples_context
 from llmos.features.evals.pages.lists import benchmark_row
 from llmos.features.evals.pages.views import evidence_of, interval
 from llmos.features.evals.running import estimate, start_evaluations
+from llmos.features.evals.said import said
 from llmos.features.jobs.models import Job
 from llmos.features.jobs.pages.views import duration, job_href
 from llmos.features.jobs.policy import access_owner, can_run_jobs, can_see
@@ -157,7 +158,7 @@ def _jobs(db: Session, actor: Actor, repo: Repo) -> list[dict[str, Any]]:
                 "title": job.title,
                 "href": job_href(job.namespace.name, job.object_id),
                 "state": job.state if outcome is None else outcome.state,
-                "reason": outcome.reason if outcome is not None else "",
+                "reason": said(outcome.reason) if outcome is not None else "",
             }
         )
     return found[:10]

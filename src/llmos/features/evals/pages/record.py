@@ -16,9 +16,11 @@ from llmos.features.evals import flags
 from llmos.features.evals.again import can_run_again, run_again
 from llmos.features.evals.evidence import read_payload, read_statement
 from llmos.features.evals.log import get_entry, prove
-from llmos.features.evals.models import EvalResult, LogEntry
+from llmos.features.evals.models import CleanScore, EvalResult, LogEntry
+from llmos.features.evals.overlaps import FOLDER
 from llmos.features.evals.pages.views import evidence_of, interval, is_signed
 from llmos.features.evals.queries import access_result, dataset_name, list_confirming, list_notes
+from llmos.features.evals.said import said
 from llmos.features.jobs.models import Job
 from llmos.features.jobs.queries import access_jobs
 from llmos.features.repos.models import Repo
@@ -28,14 +30,24 @@ from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.urls import base_url
 
+_ENERGY_METHODS = {
+    "measured": lazy("measured"),
+    "estimated": lazy("estimated from processor time"),
+}
+
 
 def record_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, record_id: str) -> Response:
     result, repo = access_result(db, actor, record_id)
     entry = get_entry(db, record_id) if is_signed(result.evidence) else None
+    predicate = _predicate(entry)
     notes = list_notes(db, record_id)
     dataset = dataset_name(db, actor, result)
     context: dict[str, Any] = {
         "result": result,
+        "energy_method": _ENERGY_METHODS.get(predicate.cost.energy_method or "") if predicate else "",
+        "doubt": said(result.doubt),
+        "clean": db.get(CleanScore, record_id),
+        "overlaps_href": f"/datasets/{dataset}/tree/main/{FOLDER}" if dataset else None,
         "model": repo.repo_name,
         "model_href": repo_href(repo),
         "dataset": dataset or result.dataset_key,
@@ -43,7 +55,7 @@ def record_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep, r
         "evidence": evidence_of(result.evidence),
         "is_signed": entry is not None,
         "interval": interval(result.low, result.high),
-        "predicate": _predicate(entry),
+        "predicate": predicate,
         "proof": prove(db, rt, entry) if entry is not None else None,
         "entry": entry,
         "commands": _commands(request, rt, repo, result, entry),

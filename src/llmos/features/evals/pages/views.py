@@ -112,5 +112,7 @@ def row_json(row: BoardRow) -> dict[str, Any]:
         "energy_wh": row.energy_wh,
         "joules_per_token": row.joules_per_token,
         "wall_s": row.wall_s,
+        "items_in_training_data": row.found_items,
+        "value_without_them": row.clean_value,
         "created_at": row.created_at.isoformat(),
     }

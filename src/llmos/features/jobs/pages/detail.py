@@ -33,7 +33,7 @@ from llmos.features.jobs.pages.views import (
 )
 from llmos.features.jobs.policy import access_job, can_run_jobs, can_see_jobs
 from llmos.features.jobs.queries import list_attempts, list_needs, why_waiting
-from llmos.features.jobs.rules import ACTIVE
+from llmos.features.jobs.rules import ACTIVE, ENGINE
 from llmos.features.jobs.streams import all_text, mark_before_last, read_curves, read_log
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
@@ -127,7 +127,8 @@ def _facts(job: Job) -> list[tuple[Any, str]]:
     ]
     if job.gpus:
         facts.append((lazy("GPUs"), str(job.gpus)))
-    facts += [(lazy("Time limit"), duration(job.timeout_s))]
+    if job.kind != ENGINE:
+        facts.append((lazy("Time limit"), duration(job.timeout_s)))
     if job.max_attempts > 1:
         facts.append((lazy("Attempts at most"), str(job.max_attempts)))
     if job.priority:

@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import yaml
+from pydantic import ValidationError
+
 from llmos.core.errors import BadRequest
 from llmos.features.repos.cards.findings import Findings, is_repo_id
 from llmos.features.repos.cards.front_matter import decode_text
 from llmos.features.repos.cards.safe_yaml import YamlError, load_yaml
 from llmos.features.repos.cards.values import as_map, as_text
+from llmos.wire.inspect_task import FRAMEWORK, ONLY_TASK, InspectTask
 
 MAX_ENTRIES = 1000
 _RESULT_PATH = re.compile(r"\.eval_results/[^/]+\.ya?ml")
 _ENTRY_KEYS = ("dataset", "value", "verifyToken", "date", "source", "notes")
-_INSPECT_LISTS = ("solvers", "scorers")
 
 EVALUATION_FRAMEWORKS = frozenset(
     (
@@ -166,9 +169,9 @@ def _is_iso_date(text: str) -> bool:
 def parse_eval_spec(content: bytes | str) -> EvalSpec:
     """Read a benchmark's `eval.yaml`.
 
-    Needs `name`, `description`, `evaluation_framework` and at least one task with a unique `id`;
-    an `inspect-ai` task also needs `field_spec.input`, `solvers` and `scorers`. Raises
-    `EvalSpecError`.
+    Needs `name`, `description`, `evaluation_framework` and at least one task with a unique `id`. Where the
+    framework is inspect-ai, what that accepts is accepted and nothing else: it asks for neither name nor
+    description, nor for the `id` of an only task. Raises `EvalSpecError`.
     """
     found = Findings()
     try:
@@ -176,6 +179,8 @@ def parse_eval_spec(content: bytes | str) -> EvalSpec:
     except YamlError as error:
         raise EvalSpecError(f"eval.yaml: {error.message}") from error
     spec = as_map(document.value)
+    if spec.get("evaluation_framework") == FRAMEWORK:
+        return _inspect_spec(found, content, spec)
     for key in ("name", "description", "evaluation_framework"):
         found.required_text("eval.yaml", spec, key)
     framework = as_text(spec.get("evaluation_framework")) or ""
@@ -184,7 +189,7 @@ def parse_eval_spec(content: bytes | str) -> EvalSpec:
     raw_tasks = found.array("eval.yaml.tasks", spec.get("tasks"))
     if not raw_tasks:
         found.error('"eval.yaml.tasks" must contain at least one task')
-    tasks = [_task(found, f"tasks[{i}]", t, framework) for i, t in enumerate(raw_tasks[:1000])]
+    tasks = [_task(found, f"tasks[{i}]", t) for i, t in enumerate(raw_tasks[:MAX_ENTRIES])]
     if len({task.id for task in tasks}) < len(tasks):
         found.error('"eval.yaml.tasks" repeats an id; ids must differ')
     if found.errors:
@@ -193,32 +198,60 @@ def parse_eval_spec(content: bytes | str) -> EvalSpec:
     return EvalSpec(name, text, framework, tuple(tasks), tuple(found.warnings))
 
 
-def _task(found: Findings, path: str, value: Any, framework: str) -> EvalTask:
+def _task(found: Findings, path: str, value: Any) -> EvalTask:
     task = found.mapping(path, value) or {}
     found.required_text(path, task, "id")
     for key in ("config", "split"):
         if task.get(key) is not None:
             found.text(f"{path}.{key}", task[key])
-    if framework == "inspect-ai":
-        _check_inspect_task(found, path, task)
+    return _eval_task(task, "")
+
+
+def _eval_task(task: dict[str, Any], only_id: str) -> EvalTask:
     known = {"id", "config", "split"}
     return EvalTask(
-        id=as_text(task.get("id")) or "",
+        id=as_text(task.get("id")) or only_id,
         config=as_text(task.get("config")),
         split=as_text(task.get("split")) or "test",
         settings={key: item for key, item in task.items() if key not in known},
     )
 
 
-def _check_inspect_task(found: Findings, path: str, task: dict[str, Any]) -> None:
-    fields = found.mapping(f"{path}.field_spec", task.get("field_spec"))
-    if fields is not None:
-        found.required_text(f"{path}.field_spec", fields, "input")
-    for key in _INSPECT_LISTS:
-        for i, item in enumerate(found.array(f"{path}.{key}", task.get(key))):
-            entry = found.mapping(f"{path}.{key}[{i}]", item)
-            if entry is not None:
-                found.required_text(f"{path}.{key}[{i}]", entry, "name")
+def _inspect_spec(found: Findings, content: bytes | str, spec: dict[str, Any]) -> EvalSpec:
+    """The benchmark of a file for inspect-ai, which reads YAML 1.1: there `no` and dates are no text."""
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8")
+        # Depth and aliases were counted before.
+        value = yaml.load(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise EvalSpecError(f"eval.yaml: {' '.join(str(error).split())[:300]}") from error
+    tasks = as_map(value).get("tasks")
+    if not isinstance(tasks, list) or not tasks:
+        raise EvalSpecError('"eval.yaml.tasks" must contain at least one task')
+    read: dict[str, EvalTask] = {}
+    for i, item in enumerate(tasks[:MAX_ENTRIES]):
+        task_id = _check_inspect_task(found, f"tasks[{i}]", item)
+        if len(tasks) > 1 and task_id is None:
+            found.error(f'"tasks[{i}].id" is required where there are several tasks')
+        elif task_id in read:
+            found.warn(f'"tasks[{i}].id" repeats "{task_id}"; the first one has the board')
+        else:
+            read[task_id or ONLY_TASK] = _eval_task(as_map(item), ONLY_TASK)
+    if found.errors:
+        raise EvalSpecError("; ".join(found.errors), data={"errors": found.errors})
+    name, text = (as_text(spec.get(key)) or "" for key in ("name", "description"))
+    return EvalSpec(name, text, FRAMEWORK, tuple(read.values()), tuple(found.warnings))
+
+
+def _check_inspect_task(found: Findings, path: str, value: Any) -> str | None:
+    """Its id; what inspect-ai refuses in it is an error, by its field."""
+    try:
+        return InspectTask.model_validate(value).id
+    except ValidationError as error:
+        for one in error.errors(include_url=False):
+            place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
+            found.error(f'"{path}{place}": {one["msg"]}')
     for key in ("scorer", "scores", "solver"):
-        if key in task:
+        if key in as_map(value):
             found.error(f'"{path}.{key}" is not a field; use "solvers" and "scorers"')
+    return None

@@ -32,7 +32,8 @@ from llmos.features.repos.pages.routes import RepoRoutes, file_href, page_repo, 
 from llmos.features.repos.pages.snippets import first_steps, usage_snippets
 from llmos.features.repos.pages.views import summary_of
 from llmos.features.repos.policy import check_content
-from llmos.infra.i18n import lazy
+from llmos.infra.i18n import Locale, lazy
+from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.urls import base_url
 from llmos.ui.markdown import render_markdown
@@ -59,6 +60,26 @@ def add_card_action(offer: Callable[[Repo, RepoFacts], CardAction | None]) -> No
         _card_actions.append(offer)
 
 
+@dataclass(frozen=True)
+class CardPanel:
+    """A box at the top of what stands beside a card: a template with what it shows, and its script."""
+
+    template: str
+    values: dict[str, Any]
+    script: str = ""
+
+
+PanelOffer = Callable[[Session, Runtime, Actor, Repo, Locale], CardPanel | None]
+# Slot: boxes of features above; None where one does not fit.
+_card_panels: list[PanelOffer] = []
+
+
+def add_card_panel(offer: PanelOffer) -> None:
+    """Slot: from then on cards have the box that `offer` makes of a repository."""
+    if offer not in _card_panels:
+        _card_panels.append(offer)
+
+
 @routes.get("")
 def card_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> Response:
     repo = page_repo(request, db, actor)
@@ -77,6 +98,7 @@ def card_page(request: Request, rt: RuntimeDep, db: ReadDb, actor: ActorDep) -> 
         "lineage": repo_lineage(db, actor, repo, locale),
         "evaluations": evaluation_rows(facts, locale),
         "actions": [action for offer in _card_actions if (action := offer(repo, facts)) is not None],
+        "panels": [panel for offer in _card_panels if (panel := offer(db, rt, actor, repo, locale))],
         "snippets": usage_snippets(repo, facts, address) if len(facts.siblings) > 1 else [],
         "first_steps": first_steps(repo, address, actor.name),
         "gate": gate_of(db, actor, repo),
