@@ -11,13 +11,13 @@ from llmos.core.repo_types import RepoType
 from llmos.features.accounts.avatars import avatar_url
 from llmos.features.accounts.models import Namespace
 from llmos.features.auth.edge import ActorDep
-from llmos.features.evals.boards import BoardQuery, BoardRow, list_authors, list_board
+from llmos.features.evals.boards import BoardQuery, Standing, list_authors, list_standing
 from llmos.features.evals.models import SIGNED
 from llmos.features.repos.policy import access_repo
 from llmos.infra.web.deps import ReadDb, RuntimeDep
 from llmos.infra.web.lazy_routes import Router
 from llmos.infra.web.urls import base_url
-from llmos.protocols.hf.answers import answer, drop_none, query_flag
+from llmos.protocols.hf.answers import answer, drop_none, query_flag, query_int
 
 router = Router(tags=["evaluation"])
 MAX_MODELS = 2000
@@ -30,28 +30,36 @@ def get_leaderboard(
     """Models by their result on a benchmark, the best first; `base_model` leaves out derived ones.
 
     `task_id` picks one task (ours); without it each model stands with the best of its tasks, as on the Hub.
+    `limit` (ours) asks for fewer models than MAX_MODELS.
     """
     dataset = access_repo(db, actor, RepoType.DATASET, namespace, name)
     query = BoardQuery(
         task_id=request.query_params.get("task_id") or "",
         base_models_only=query_flag(request, "base_model") or False,
     )
-    rows: dict[int, BoardRow] = {}
-    for row in list_board(db, actor, dataset.id, query, limit=MAX_MODELS).rows:
+    limit = min(max(query_int(request, "limit") or MAX_MODELS, 1), MAX_MODELS)
+    rows: dict[int, Standing] = {}
+    # Of one task each model has one row.
+    most = limit if query.task_id else MAX_MODELS
+    for row in list_standing(db, actor, dataset.id, query, limit=most):
         rows.setdefault(row.repo_id, row)
-    authors = list_authors(db, {row.owner for row in rows.values()})
+    shown = list(rows.values())[:limit]
     base = base_url(request, rt.settings)
-    ranked = enumerate(rows.values(), start=1)
-    return answer([_ranked(rank, row, authors[row.owner], base) for rank, row in ranked])
+    owners = list_authors(db, {row.owner for row in shown})
+    authors = {name: _author(owner, base) for name, owner in owners.items()}
+    return answer([_ranked(rank, row, authors[row.owner], base) for rank, row in enumerate(shown, start=1)])
 
 
-def _ranked(rank: int, row: BoardRow, owner: Namespace, base: str) -> dict[str, Any]:
-    author = {
+def _author(owner: Namespace, base: str) -> dict[str, str]:
+    return {
         "name": owner.name,
         "fullname": owner.fullname or owner.name,
         "avatarUrl": base + avatar_url(owner),
         "type": owner.kind,
     }
+
+
+def _ranked(rank: int, row: Standing, author: dict[str, str], base: str) -> dict[str, Any]:
     is_signed = row.evidence >= SIGNED
     url = row.source_url or (f"{base}/benchmarks/records/{row.record_id}" if is_signed else "")
     source = {"url": url, "isExternal": bool(row.source_url), "name": row.source_name or None}

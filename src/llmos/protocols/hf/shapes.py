@@ -12,6 +12,7 @@ from llmos.core import clock
 from llmos.core.errors import BadRequest
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
+from llmos.features.endpoints.queries import served_repo_ids
 from llmos.features.evals.models import SIGNED, EvalResult
 from llmos.features.evals.queries import results_by_model
 from llmos.features.repos.facts_store import RepoRecord, count_children, list_using
@@ -29,6 +30,8 @@ class Related:
     spaces: dict[str, list[str]] = field(default_factory=dict)
     # By the id of the model.
     results: dict[int, list[EvalResult]] = field(default_factory=dict)
+    # Ids of the models that have an endpoint.
+    served: set[int] = field(default_factory=set)
 
 
 Getter = Callable[[RepoRecord, Related], Value]
@@ -112,7 +115,8 @@ PROPERTIES: dict[str, tuple[tuple[str, ...], Getter]] = {
     "evalResults": (("extra",), _eval_results),
     "gated": ((), lambda r, _: r.gated or False),
     "gguf": (("gguf",), lambda r, _: _fact(r, "gguf")),
-    "inference": ((), lambda _r, _: None),
+    "inference": ((), lambda r, related: "warm" if r.id in related.served else None),
+    # The address of a provider is built into clients: to name one here would send people's words there.
     "inferenceProviderMapping": ((), lambda _r, _: []),
     "lastModified": ((), lambda r, _: clock.to_json(r.updated_at)),
     "library_name": ((), lambda r, _: r.library_name),
@@ -210,6 +214,8 @@ def load_related(db: Session, actor: Actor, records: Sequence[RepoRecord], names
         related.children = count_children(db, actor, keys)
     if keys and "spaces" in names:
         related.spaces = list_using(db, actor, keys, "space", ("model", "dataset"))
+    if keys and "inference" in names:
+        related.served = served_repo_ids(db, [record.id for record in records])
     if keys and "evalResults" in names:
         related.results = results_by_model(db, [record.id for record in records])
     return related

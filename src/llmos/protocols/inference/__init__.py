@@ -1,0 +1,1 @@
+"""The Hub's inference API, as `huggingface_hub.InferenceClient` speaks it: `/models/{ns}/{name}`."""
