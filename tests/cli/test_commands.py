@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kit.server import LiveServer
-from llmos.cli import main
+from llmos.cli.root import main
 from llmos.infra.settings import get_settings
 
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kit.records import MadeRecord, make_record
-from llmos.cli import main
+from llmos.cli.root import main
 from llmos.infra.security.instance_key import instance_key_path, load_instance_key
 from llmos.infra.settings import Settings, get_settings
 from llmos.records.keys import load_private_key, load_public_keys
@@ -78,7 +78,7 @@ def test_verify_says_good_changed_or_unreadable(
     assert good.exit_code == 0
     told = json.loads(good.stdout)
     assert told["good"]
-    assert "weights" in told["checked"]
+    assert {"weights", "metrics", "intervals"} <= set(told["checked"])
     assert told["signed_by"] == [record.key.public.keyid]
     (record.model / "model.safetensors").write_bytes(b"v" * 1000)
     changed = llmos(*words)
@@ -115,6 +115,7 @@ def test_verify_needs_no_server_no_network_and_no_home(record: MadeRecord, tmp_p
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("GOOD: ada/tiny-llm on ada/cloze")
+    assert "intervals" in done.stdout
     assert done.stderr == "set()\n"
     assert list(empty.iterdir()) == []
 

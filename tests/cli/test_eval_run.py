@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from kit.records import make_record
 from kit.tiny_models import make_model
 from llmos.cli.root import main
+from llmos.features.evals.log import count_entries, log_own_bundle
+from llmos.infra.runtime import Runtime
+from llmos.infra.security.instance_key import load_instance_key
+from llmos.infra.settings import get_settings
+from llmos.records.errors import RecordError
+from llmos.records.keys import load_private_key
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("LLMOS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LLMOS_LAB_PYTHON", sys.executable)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    get_settings.cache_clear()
+    yield tmp_path
+    get_settings.cache_clear()
 
 
 def run(*arguments: str) -> Result:
@@ -46,7 +56,29 @@ def test_a_signed_record_that_others_can_check(place: Path) -> None:
     assert {m["name"] for m in found["metrics"]} == {"bits_per_byte", "perplexity"}
     (place / "key.pem").write_text(CliRunner().invoke(main, ["key", "show"]).output)
     checked = run("verify", found["bundle"], "--key", "key.pem", "--json")
-    assert json.loads(checked.stdout)["good"], checked.output
+    told = json.loads(checked.stdout)
+    assert told["good"], checked.output
+    # There is no hub in this home, and none was made for it.
+    assert found["log_entry"] is None
+    assert "log position" in [item["what"] for item in told["unchecked"]]
+    assert [path.name for path in (place / "home").iterdir()] == ["secrets"]
+
+
+def test_a_record_made_beside_the_hub_is_in_its_log(place: Path, rt: Runtime) -> None:
+    """The bundle carries its proof, is known to the log once, and learns its place when it is pushed."""
+    made = make_record(place / "made", key=load_private_key(load_instance_key(rt.settings)))
+    (made.bundle / "log.json").unlink()
+    (place / "key.pem").write_text(made.key.public.to_pem())
+    for _ in range(2):
+        assert log_own_bundle(rt, made.bundle).leaf_index == 0
+    checked = json.loads(run("verify", str(made.bundle), "--key", "key.pem", "--json").stdout)
+    assert checked["good"], checked
+    assert "log position" in checked["checked"]
+    stranger = make_record(place / "stranger")
+    with pytest.raises(RecordError, match="signed by this instance"):
+        log_own_bundle(rt, stranger.bundle)
+    with rt.database.writing() as db:
+        assert count_entries(db) == 1
 
 
 @pytest.mark.slow

@@ -2,4 +2,4 @@
 
 from llmos.cli import main
 
-main(prog_name="llmos")
+main()

@@ -83,6 +83,8 @@ def write_config(settings: Settings) -> Path:
         "name": "built-in",
         "slots": settings.runner_slots,
         "hide": [str(settings.home)],
+        "engines": settings.serve_engines,
+        "serve_memory_bytes": settings.serve_memory_bytes,
     }
     write_private(config, json.dumps(found))
     return config

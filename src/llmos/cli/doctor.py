@@ -16,7 +16,7 @@ MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "
 @json_option
 @refusals_as_messages
 def command(repair: bool, as_json: bool) -> None:
-    """Check git, git-lfs, disk, database, clock, permissions, sandbox and every repository.
+    """Check git, git-lfs, disk, database, clock, permissions, keys, sandbox and every repository.
 
     Exits with 1 when something is broken.
     """

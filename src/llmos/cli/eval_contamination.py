@@ -56,13 +56,19 @@ def contamination(
 
     An item is found when one place of the texts holds a quarter of its runs of six words (characters, in
     Chinese). Items under twelve words are found only as whole rows.
+
+    What --out writes, committed to the benchmark as contamination/NAME.json, gives every signed record of a
+    model that names the data set a second score: without the items found.
     """
     from llmos.lab.evaluate.contamination import check
     from llmos.lab.evaluate.contamination_data import benchmark_rows, scores_without, training_texts
+    from llmos.lab.evaluate.contamination_run import content_of
+    from llmos.records.digests import row_digest
 
     rows = benchmark_rows(benchmark, revision=revision, task_id=task_id)
     found = check(rows, training_texts(data), fields=fields or None)
-    content = {"benchmark": benchmark, "data": list(data), **found.to_json()}
+    digests = {name: row_digest(row) for name, row in rows if name in found.flagged}
+    content = content_of(benchmark, list(data), found, digests)
     if record is not None:
         content["scores"] = scores_without(record, found.flagged)
     if out is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from llmos.cli.context import json_option, print_json, refusals_as_messages
+from llmos.cli.eval_sign import log_bundle_here, sign_bundle_here
 from llmos.core.errors import BadRequest
 
 FOLDER = click.Path(path_type=Path)
@@ -47,9 +48,14 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 @click.option("--chat-template/--no-chat-template", default=None, help="Ask as a chat, or as plain text.")
 @click.option("--bundle", type=FOLDER, help="Folder of the record. [default: evaluation/MODEL--TASK]")
 @click.option("--sign/--no-sign", default=True, help="Sign the record with this instance's key.")
+@click.option(
+    "--log/--no-log", "in_log", default=True, help="Write it into the log too, if the hub is of this machine."
+)
 @json_option
 @refusals_as_messages
-def run(*, recipe: Path | None, bundle: Path | None, sign: bool, as_json: bool, **options: Any) -> None:
+def run(
+    *, recipe: Path | None, bundle: Path | None, sign: bool, in_log: bool, as_json: bool, **options: Any
+) -> None:
     """Evaluate a model, by RECIPE or by options, and leave a signed record of it.
 
     \b
@@ -72,8 +78,9 @@ def run(*, recipe: Path | None, bundle: Path | None, sign: bool, as_json: bool, 
     bundle = bundle or Path("evaluation") / recipe.stem
     arguments = ["evaluate", str(recipe), "--output", str(bundle)]
     _run_lab(arguments, as_json=as_json)
-    keyid = _sign(bundle) if sign else None
-    _report(bundle, keyid, as_json=as_json)
+    keyid = sign_bundle_here(bundle) if sign else None
+    index = log_bundle_here(bundle) if sign and in_log else None
+    _report(bundle, keyid, index, as_json=as_json)
 
 
 def recipe_of(options: dict[str, Any]) -> Any:
@@ -175,22 +182,15 @@ def _run_lab(arguments: list[str], *, as_json: bool) -> None:
         raise SystemExit(code)
 
 
-def _sign(bundle: Path) -> str:
-    from llmos.infra.security.instance_key import instance_key_path, load_instance_key
-    from llmos.infra.settings import get_settings
-    from llmos.records.bundle import sign_bundle
-    from llmos.records.keys import load_private_key
-
-    settings = get_settings()
-    key = load_private_key(load_instance_key(settings), name=str(instance_key_path(settings)))
-    return sign_bundle(bundle, key).signatures[0].keyid
-
-
-def _report(bundle: Path, keyid: str | None, *, as_json: bool) -> None:
+def _report(bundle: Path, keyid: str | None, index: int | None, *, as_json: bool) -> None:
     predicate = json.loads((bundle / "statement.json").read_text(encoding="utf-8"))["predicate"]
     if not as_json:
         signed = f"signed by {keyid[:16]}" if keyid else "not signed"
+        signed += f", entry {index} of the log" if index is not None else ""
         click.echo(f"Record {predicate['record_id']}, {signed}, in {bundle}")
         return
     wanted = ("record_id", "metrics", "counts", "settings", "cost")
-    print_json({"bundle": str(bundle), "keyid": keyid} | {name: predicate[name] for name in wanted})
+    print_json(
+        {"bundle": str(bundle), "keyid": keyid, "log_entry": index}
+        | {name: predicate[name] for name in wanted}
+    )

@@ -49,14 +49,20 @@ def lab_output(arguments: list[str]) -> tuple[int, str]:
     return _wait(process), text
 
 
-def _start(arguments: list[str], stdout: int | None = None) -> subprocess.Popen[bytes]:
+def lab_environment() -> dict[str, str]:
+    """Variables of a lab process: this tree's code, and what keeps torch from spinning."""
     environment = {**ENVIRONMENT, **os.environ}
     source = str(Path(llmos.__path__[0]).parent)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
     if Path(source).name == "site-packages":
         # Installed side by side with the hub's libraries, which must not hide the lab's own.
         environment.pop("PYTHONPATH")
-    return subprocess.Popen([lab_python(), "-m", "llmos.lab", *arguments], env=environment, stdout=stdout)
+    return environment
+
+
+def _start(arguments: list[str], stdout: int | None = None) -> subprocess.Popen[bytes]:
+    command = [lab_python(), "-m", "llmos.lab", *arguments]
+    return subprocess.Popen(command, env=lab_environment(), stdout=stdout)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

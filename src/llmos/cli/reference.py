@@ -47,7 +47,7 @@ def _commands(
 
 
 def commands_page() -> str:
-    from llmos.cli import main
+    from llmos.cli.root import main
 
     lines = ["# Commands", "", "Each takes `--help`; those that print data take `--json`.", ""]
     for path, command in _commands(main, "llmos", None):

@@ -36,6 +36,24 @@ def command() -> None:
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="What jobs may ask for.")
 @click.option("--jobs", type=click.IntRange(0, 16), default=0, help="Jobs at a time; 0: by the cores.")
 @click.option(
+    "--engines",
+    type=click.IntRange(0, 8),
+    default=4,
+    show_default=True,
+    envvar="LLMOS_SERVE_ENGINES",
+    help="Models served at a time, beside the jobs; 0: none.",
+)
+@click.option(
+    "--serve-memory",
+    "serve_memory_bytes",
+    type=click.IntRange(0),
+    default=0,
+    envvar="LLMOS_SERVE_MEMORY_BYTES",
+    metavar="BYTES",
+    help="Memory for all of them together; 0: 60 % of the machine's.",
+)
+@click.option("--serve-only", is_flag=True, help="Serve models, and take no jobs beside them.")
+@click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("~/.local/share/llmos-runner"),
@@ -75,6 +93,9 @@ def start(
     name: str,
     labels: tuple[str, ...],
     jobs: int,
+    engines: int,
+    serve_memory_bytes: int,
+    serve_only: bool,
     folder: Path,
     once: bool,
     drain_seconds: float,
@@ -109,6 +130,9 @@ def start(
         pull=pull,
         ray=ray,
         ray_workers=ray_workers,
+        engines=engines,
+        serve_memory_bytes=serve_memory_bytes,
+        serve_only=serve_only,
     )
     try:
         run_until_stopped(build_agent(options), drain_s=drain_seconds)
