@@ -74,3 +74,24 @@ def server(tmp_path_factory: pytest.TempPathFactory, _databases: Databases) -> I
     with live_server(home, **extra) as live:
         live.tokens.update(tokens)
         yield live
+
+
+@pytest.fixture(scope="session")
+def engine_runner(server: LiveServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """The session's server with a runner that serves models (and takes no jobs) connected to it."""
+    from kit.serving import engine_runner as connect
+    from llmos.runner.bubblewrap import probe_isolation
+
+    if problem := probe_isolation().reason:
+        pytest.skip(problem)
+    with connect(server, tmp_path_factory.mktemp("engines") / "engines"):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chat_model(engine_runner: LiveServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny chat model of ada that the session's server serves at the first call; its name."""
+    from kit.serving import put_model, tiny_chat_model
+
+    put_model(engine_runner, tiny_chat_model(tmp_path_factory.mktemp("model") / "chat"), "ada/tiny-chat")
+    return "ada/tiny-chat"

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from kit.browser import PASSWORD
 from kit.server import LiveServer
 from llmos.features.accounts.models import User
+from llmos.features.auth.edge import SESSION_COOKIE
 from llmos.infra.runtime import open_runtime
 from llmos.infra.security.passwords import hash_password
 from llmos.infra.settings import Settings
@@ -54,10 +55,17 @@ def site(server: LiveServer) -> LiveServer:
 Open = Callable[..., Page]
 
 
+@pytest.fixture(scope="module")
+def sessions(site: LiveServer) -> dict[str, list[Any]]:
+    """The session of everybody who has signed in, as a cookie for the next browser of theirs."""
+    return {}
+
+
 @pytest.fixture
-def open_page(chromium: Browser, site: LiveServer) -> Iterator[Open]:
+def open_page(chromium: Browser, site: LiveServer, sessions: dict[str, list[Any]]) -> Iterator[Open]:
     """Open a page as somebody: `open_page("/new", who="ada", width=390, locale="zh-CN")`.
 
+    Whoever comes for the second time within a module is signed in already: nobody signs out.
     At the end of the test no page may have logged an error: a broken script, a refused style or
     a missing file shows there.
     """
@@ -77,8 +85,11 @@ def open_page(chromium: Browser, site: LiveServer) -> Iterator[Open]:
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
         page.on("console", lambda message: note(page, message))
-        if who is not None:
+        if who in sessions:
+            context.add_cookies(sessions[who])
+        elif who is not None:
             sign_in(page, who)
+            sessions[who] = [cookie for cookie in context.cookies() if cookie["name"] == SESSION_COOKIE]
         page.goto(path)
         return page
 

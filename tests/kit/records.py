@@ -14,10 +14,12 @@ from llmos.records.bundle import STATEMENT_FILE, Outcome, sign_bundle, write_bun
 from llmos.records.envelope import sign_tree_head
 from llmos.records.facts import benchmark_facts, environment_facts, fewshot_facts, model_facts
 from llmos.records.keys import PrivateKey, create_private_key
+from llmos.records.resample import DRAWN_BY, interval
 from llmos.wire.evaluation import LogProof, MetricValue, RunSettings, Sample, SampleCounts
 from llmos.wire.evaluation_recipe import EvaluationRecipe, Places
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SIGNATURE = f"accuracy|agg:mean|{DRAWN_BY}|v:1"
 TASK = {"id": "cloze", "kind": "multiple_choice", "prompt": "{{question}}\n", "metrics": ["accuracy"]}
 
 
@@ -92,6 +94,7 @@ def make_record(
     seed: int = 0,
     key: PrivateKey | None = None,
     weights: bytes = b"w" * 1000,
+    signature: str = SIGNATURE,
 ) -> MadeRecord:
     """A signed bundle at place 2 of a log of 5."""
     rows = make_rows(count, seed)
@@ -101,7 +104,8 @@ def make_record(
     for name, part in (("test", rows), ("train", EXAMPLES)):
         lines = [json.dumps(row, ensure_ascii=False) for row in part]
         (data / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    write_unsigned(bundle, model, rows, places=Places(model=str(model), data=str(data)), seed=seed)
+    places = Places(model=str(model), data=str(data))
+    write_unsigned(bundle, model, rows, places=places, seed=seed, signature=signature)
     signer = key or create_private_key()
     sign_bundle(bundle, signer)
     log_bundle(bundle, signer)
@@ -109,18 +113,25 @@ def make_record(
 
 
 def write_unsigned(
-    bundle: Path, model: Path, rows: list[dict[str, Any]], *, places: Places | None = None, seed: int = 0
+    bundle: Path,
+    model: Path,
+    rows: list[dict[str, Any]],
+    *,
+    places: Places | None = None,
+    seed: int = 0,
+    signature: str = SIGNATURE,
 ) -> None:
     samples = make_samples(rows, seed)
     shown = {f"train:{n}": digests.row_digest(row) for n, row in enumerate(EXAMPLES)}
-    right = sum(json.loads(sample.scores)["accuracy"] for sample in samples)
+    scores = [json.loads(sample.scores) for sample in samples]
+    low, high = interval("accuracy", "mean", scores, seed=17)
     accuracy = MetricValue(
         name="accuracy",
-        value=right / len(rows),
-        low=0.0,
-        high=1.0,
+        value=sum(row["accuracy"] for row in scores) / len(rows),
+        low=low,
+        high=high,
         n=len(rows),
-        signature="accuracy|agg:mean|v:1",
+        signature=signature,
     )
     outcome = Outcome(
         model=model_facts(model, name="ada/tiny-llm", parameters=1000),

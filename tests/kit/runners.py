@@ -132,9 +132,13 @@ def worker(server: LiveServer) -> Iterator[None]:
 
 
 def wait_until(
-    condition: Callable[[], object], *, limit_s: float = LIMIT_S, what: Callable[[], object] = lambda: ""
+    condition: Callable[[], object],
+    *,
+    limit_s: float = LIMIT_S,
+    every_s: float = 0.05,
+    what: Callable[[], object] = lambda: "",
 ) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
+        time.sleep(every_s)

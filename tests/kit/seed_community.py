@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from kit.seed import MODEL_CARD, TRAIN, World, weights
 from kit.seed_evals import seed_evals
 from kit.seed_jobs import seed_jobs
+from kit.seed_serving import seed_endpoint
 from llmos.app.tasks import periodic_tasks
 from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
@@ -34,6 +35,8 @@ from llmos.features.discussions.reviews import LineNote, submit_review
 from llmos.features.discussions.threads import accept_answer, open_thread, pin_thread, set_status
 from llmos.features.moderation.flags import file_flag
 from llmos.features.moderation.subjects import access_subject
+from llmos.features.playground.schemas import Answer, Talk, Turn
+from llmos.features.playground.talks import keep_chat, share_talk
 from llmos.features.repos.models import Repo
 from llmos.features.repos.policy import get_repo
 from llmos.infra.queue.outbox import deliver_due
@@ -135,8 +138,10 @@ def seed_community(rt: Runtime, endpoint: str, tokens: dict[str, str]) -> None:
     seed_more_pulls(town, world)
     seed_belongings(world)
     seed_jobs(rt, world)
+    seed_endpoint(rt)
     seed_evals(rt, world)
     seed_forum(town)
+    seed_playground(town)
     seed_collections(town)
     periodic_tasks()  # importing the tasks registers every handler of the outbox
     while deliver_due(rt.database):
@@ -244,6 +249,21 @@ def seed_belongings(world: World) -> None:
     world.apis["ada"].create_webhook(
         url="https://hooks.example.org/llmos", watched=[{"type": "user", "name": "ada"}], domains=["repo"]
     )
+
+
+def seed_playground(town: Community) -> None:
+    """What ada said to her model, kept and shared."""
+    said = [
+        Turn(
+            text="What is **attention**?",
+            answers=[Answer(text="A *weighted* look back.", tokens=9, rate=41.0)],
+        )
+    ]
+    talk = Talk(models=["ada/tiny-llm"], system="Be brief.", turns=said)
+    with town.rt.database.writing() as db:
+        actor = town.actor(db, "ada")
+        keep_chat(db, actor, talk)
+        share_talk(db, actor, talk)
 
 
 def seed_forum(town: Community) -> None:

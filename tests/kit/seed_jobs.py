@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kit.events import event_file
@@ -17,6 +18,7 @@ from llmos.features.auth.credentials import actor_for_user
 from llmos.features.jobs.models import Job, JobLog, JobMetric
 from llmos.features.jobs.requests import parse_request
 from llmos.features.jobs.service import submit
+from llmos.features.quickstart.models import QuickstartRun
 from llmos.infra.runtime import Runtime
 
 CHAT = "ada/tiny-llm-chat"
@@ -86,6 +88,7 @@ def seed_jobs(rt: Runtime, world: World) -> None:
             job = submit(db, rt, actor, owner, parse_request({"recipe": recipe, "public": True}))
             _said(db, job, curves_of(pace, rate))
             _moved(job, state, minutes)
+    seed_quickstart(rt)
 
 
 def _said(db: Session, job: Job, curves: dict[str, list[tuple[int, float]]]) -> None:
@@ -105,3 +108,18 @@ def _moved(job: Job, state: str, minutes: float) -> None:
     job.peak_memory_bytes, job.energy_wh = 612_000_000, 0.4 * minutes
     if state != "running":
         job.finished_at, job.exit_code = now, 0
+
+
+def seed_quickstart(rt: Runtime) -> None:
+    """A run of the quick start that is over, of ada's model and the newest of her trainings."""
+    with rt.database.writing() as db:
+        ada = get_namespace(db, "ada")
+        assert ada is not None
+        wanted = select(Job.id).where(Job.namespace_id == ada.id, Job.state == "succeeded")
+        answers = [{"asked": "The people of", "text": " the sea.", "tokens": 4, "seconds": 0.3}]
+        run = QuickstartRun(user_id=ada.id, namespace_id=ada.id, path="train", state="done", step="done")
+        run.model_name, run.finished_at = "ada/tiny-llm", clock.now()
+        run.options = {"languages": "both", "max_minutes": 2.0, "is_private": False}
+        run.found = {"evaluations": [], "answers": answers, "thread_num": 1}
+        run.train_job_id = db.scalar(wanted.order_by(Job.id.desc()).limit(1))
+        db.add(run)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from starlette.routing import BaseRoute, Match
 
 from llmos.app.asgi import build_api, flat_routes
+from llmos.features.accounts.models import Namespace, User
 from llmos.features.collections.models import Collection
 from llmos.features.collections.service import slug_of
 from llmos.features.discussions.models import Comment, Thread
@@ -22,6 +23,8 @@ from llmos.features.evals.models import EvalResult
 from llmos.features.jobs.models import Job
 from llmos.features.moderation.models import Case
 from llmos.features.notifications.models import Webhook
+from llmos.features.playground.models import PlaygroundChat, PlaygroundShare
+from llmos.features.quickstart.models import QuickstartRun
 from llmos.features.repos.models import Repo
 
 TINY = "/ada/tiny-llm"
@@ -44,6 +47,7 @@ PUBLIC = (
     "/search?q=%E6%8D%9F%E5%A4%B1&tab=threads", "/which-model", "/which-model?task=text-generation&memory=8",
     "/ada", "/lab", "/ada/-/threads", "/ada/-/likes", "/ada/-/followers", "/ada/-/following",
     "/lab/-/members", TINY, NEWS, "/datasets/grace/dialogues", "/spaces/lab/attention-drawn",
+    "/spaces/lab/attention-drawn/app",
     "/kernels/lab/fast-attention", f"{TINY}/tree/main", f"{TINY}/tree/main/training",
     f"{TINY}/blob/main/README.md", f"{TINY}/blob/main/training/train.py",
     f"{TINY}/blob/main/model.safetensors", f"{NEWS}/blob/main/data/train.parquet",
@@ -56,6 +60,7 @@ PUBLIC = (
     "/benchmarks", "/benchmarks/log", "/benchmarks/combined?b=grace/tang-cloze:cloze",
     BOARD, f"{BOARD}?view=plots", f"{BOARD}?col=joules&col=license&col=revision&evidence=signed",
     "/embed/leaderboard/grace/tang-cloze", f"{TINY}/evaluation",
+    "/playground", "/playground?model=ada/tiny-llm&with=ada/no-such", f"{TINY}/playground", f"{TINY}/embed",
     "/forum", "/forum/c/help", "/forum/t/training", "/forum/trust", "/code-of-conduct", "/-/patterns",
 )  # fmt: skip
 # What one sees before signing in.
@@ -75,6 +80,9 @@ OWN = (
     "/forum/new", "/forum/bookmarks", "/forum/drafts", "/moderation/standing", "/jobs",
     "/jobs/ada", "/jobs/ada/-/new", "/jobs/ada/-/new?kind=command",
     "/jobs/ada/-/new?recipe=ada/tiny-llm-chat", "/jobs/ada/-/schedules", "/runners", f"{TINY}/evaluation",
+    "/endpoints", "/endpoints/-/new", "/endpoints/-/new?model=ada/tiny-llm",
+    "/quickstart",
+    "/playground", "/playground?model=ada/tiny-llm", "/playground/chats",
 )  # fmt: skip
 OF_ADMINS = (
     "/-/admin/users", "/-/admin/audit", "/-/admin/categories", "/-/admin/moderators",
@@ -106,6 +114,10 @@ ROUTES_WITHOUT_A_STOP = {
     "/{ns:seg}/{name:seg}/compare": "leads on",
     "/{ns:seg}/{name:seg}/leaderboard/export/{kind:seg}": "a file",
     "/benchmarks/key.pem": "a text",
+    "/{ns:seg}/{name:seg}/app/{ticket:seg}/{path:rest}": "a file of the frame of an application",
+    "/-/apps/models": "a list for scripts",
+    "/quickstart/smollm2": "a part of the page that offers it",
+    "/quickstart/{run_id:seg}/live": "a part of the page of a run",
     "/{ns:seg}/{name:seg}/settings/storage/remove": "the answer to a form",
     "/buckets/{ns:seg}/{name:seg}/tree": "the same page as the bucket",
     "/buckets/{ns:seg}/{name:seg}/tree/{prefix:rest}": "the same page as the bucket",
@@ -136,6 +148,9 @@ def list_stops(db: Session) -> list[Stop]:
     stops += _results(db)
     stops += _threads(db)
     stops += _topics(db)
+    stops += _first_models(db)
+    stops += _talks(db)
+    stops += [Stop("/endpoints/tiny", who) for who in (None, "ada")]
     case = db.scalars(select(Case.id).order_by(Case.id)).first()
     stops.append(Stop(f"/moderation/cases/{case}", "root-admin"))
     collection = db.scalars(select(Collection).where(Collection.upvotes > 0)).unique().first()
@@ -157,6 +172,12 @@ def _jobs(db: Session) -> Iterator[Stop]:
         yield Stop("/jobs/-/compare?" + "&".join(f"run={job_id}" for job_id in ids), who)
     yield Stop(f"/jobs/ada/{ids[2]}")
     yield Stop(f"/jobs/me/-/new?from={ids[1]}&of=ada", "grace")
+
+
+def _first_models(db: Session) -> Iterator[Stop]:
+    """A run of the quick start that is over; the oldest, as other tests may begin some."""
+    found = db.scalars(select(QuickstartRun.object_id).order_by(QuickstartRun.id)).first()
+    yield Stop(f"/quickstart/{found}")
 
 
 def _results(db: Session) -> Iterator[Stop]:
@@ -211,6 +232,17 @@ def _topics(db: Session) -> Iterator[Stop]:
         yield Stop(f"{slug}/comments/{post.public_id}/{page}", "grace")
     yield Stop("/forum/similar?title=loss+explodes", is_part=True)
     yield Stop("/search/suggest?q=tiny", is_part=True)
+
+
+def _talks(db: Session) -> Iterator[Stop]:
+    """What ada kept of her model's words, and shared."""
+    ada = select(User.id).join(Namespace).where(Namespace.name == "ada").scalar_subquery()
+    chats = select(PlaygroundChat.object_id).where(PlaygroundChat.user_id == ada)
+    links = select(PlaygroundShare.secret).where(PlaygroundShare.user_id == ada)
+    yield Stop(f"/playground/chats/{db.scalars(chats.order_by(PlaygroundChat.id)).first()}")
+    link = db.scalars(links.order_by(PlaygroundShare.id)).first()
+    for who in (None, "ada"):
+        yield Stop(f"/playground/s/{link}", who)
 
 
 @lru_cache(maxsize=1)
