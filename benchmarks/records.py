@@ -119,6 +119,14 @@ def _samples(record: MadeRecord, column: str, value: object) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
 
 
+def _narrow(record: MadeRecord) -> None:
+    path = record.bundle / "statement.json"
+    value = json.loads(path.read_bytes())
+    metric = value["predicate"]["metrics"][0]
+    metric["low"] = metric["high"] = metric["value"]
+    path.write_bytes(canonical(value))
+
+
 def _other_place(record: MadeRecord) -> None:
     path = record.bundle / "log.json"
     value = json.loads(path.read_bytes())
@@ -140,6 +148,7 @@ TAMPERS: dict[str, Callable[[MadeRecord], None]] = {
     "prompt": lambda r: _samples(r, "prompt", "?"),
     "answer": lambda r: _samples(r, "output", "b"),
     "metric": lambda r: _statement(r, '"n":12', '"n":13'),
+    "interval": _narrow,
     "seed": lambda r: _statement(r, '"seed":17,"stop"', '"seed":18,"stop"'),
     "package lock": lambda r: _statement(r, "2.13.0", "2.13.1"),
     "signer": _sign_again,
