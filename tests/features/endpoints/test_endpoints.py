@@ -194,13 +194,35 @@ def test_what_is_to_stay_is_started_by_the_worker(serving: Serving) -> None:
     spec = machine.claim()
     assert spec is not None
     machine.state(spec["job_id"], "released", reason="the runner was restarted")
-    change(serving, "tiny", failed_count=0)
-    control(serving.rt)
-    change(serving, "tiny", failed_count=0)
     control(serving.rt)
     again = machine.claim()
     assert again is not None
     assert again["job_id"] != spec["job_id"]
+
+
+def test_a_restart_of_the_machine_is_no_fault_of_the_model(serving: Serving) -> None:
+    model, machine = serving.model("ada/tiny"), serving.machine()
+    deploy(serving, model)
+    call = serving.ask("tiny")
+    spec = machine.claim()
+    assert spec is not None
+    machine.state(spec["job_id"], "released", reason="the runner was restarted")
+    with machine.engine() as line:
+        line.answer(line.read(), "after all")
+        assert "after all" in call.result(10).text
+
+
+def test_a_machine_that_goes_down_with_the_model_ends_the_wait(serving: Serving) -> None:
+    model, machine = serving.model("ada/tiny"), serving.machine()
+    deploy(serving, model)
+    call = serving.ask("tiny")
+    for _ in range(2):
+        spec = machine.claim()
+        assert spec is not None
+        machine.state(spec["job_id"], "released", reason="the runner was restarted")
+    answer = call.result(10)
+    assert answer.status_code == 503
+    assert "the runner was restarted" in answer.text
 
 
 def test_another_web_process_hands_calls_over(serving: Serving) -> None:

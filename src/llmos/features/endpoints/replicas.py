@@ -12,7 +12,7 @@ from llmos.core.errors import LlmosError, Unavailable
 from llmos.features.endpoints.models import Endpoint, Replica
 from llmos.features.endpoints.placing import find_victims, has_engine
 from llmos.features.endpoints.servable import describe_servable
-from llmos.features.jobs.engines import add_engine_job, stop_engine
+from llmos.features.jobs.engines import add_engine_job, stop_engine, was_handed_back
 from llmos.features.repos.models import Repo
 from llmos.features.repos.places import git_path, open_git
 from llmos.features.repos.revision_files import RevisionFiles
@@ -143,11 +143,25 @@ def settle(db: Session, endpoint: Endpoint) -> None:
         if job is not None and not job.is_over:
             continue
         has_begun = replica.state != "starting" or replica.ready_at is not None
-        if not has_begun and (job is None or job.state != "canceled"):
+        if not has_begun and (job is None or job.state != "canceled") and not _is_interrupted(db, replica):
             endpoint.problem = replica.reason or (job.reason if job else "") or "The engine ended at once."
             endpoint.failed_count += 1
             endpoint.failed_at = clock.now()
         end_replica(db, replica, job.reason if job else "")
+
+
+def _is_interrupted(db: Session, replica: Replica) -> bool:
+    """Whether a restart of its machine ended it, which says nothing about the model.
+
+    Twice in a row says something: a model that takes the runner along must not do so without end.
+    """
+    if replica.job_id is None or not was_handed_back(db, replica.job_id):
+        return False
+    earlier = select(Replica).where(Replica.endpoint_id == replica.endpoint_id, Replica.id < replica.id)
+    before = db.scalars(earlier.order_by(Replica.id.desc()).limit(1)).first()
+    if before is None or before.ready_at is not None or before.job_id is None:
+        return True
+    return not was_handed_back(db, before.job_id)
 
 
 def end_replica(db: Session, replica: Replica, reason: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
@@ -79,3 +80,9 @@ def stop_engine(db: Session, job_id: int) -> None:
     job.cancel_requested_at = job.cancel_requested_at or clock.now()
     if job.state in PENDING:
         end_job(db, job, "canceled", reason="")
+
+
+def was_handed_back(db: Session, job_id: int) -> bool:
+    """Whether its runner gave the engine back, as one that was restarted does: no fault of the model."""
+    statement = select(JobAttempt.outcome).where(JobAttempt.job_id == job_id)
+    return db.scalar(statement.order_by(JobAttempt.number.desc()).limit(1)) == "released"
