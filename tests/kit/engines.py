@@ -103,6 +103,10 @@ class Machine:
     def state(self, job_id: str, state: str, **more: Any) -> Any:
         return self._post(f"jobs/{job_id}/state", {"state": state, **more}, self.leases[job_id])
 
+    def beat(self, job_id: str) -> None:
+        answer = self._post(f"jobs/{job_id}/heartbeat", {}, self.leases[job_id])
+        assert answer.status_code == 200, answer.text
+
     def headers(self, job_id: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}", "X-LLMOS-Lease": self.leases[job_id]}
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from kit.engines import Serving, model_files, wait_until
+from llmos.core import clock
 from llmos.features.endpoints.controlling import control
 from llmos.features.endpoints.models import Endpoint, EndpointUsage
 from llmos.features.endpoints.switchboard import board_of
+from llmos.features.jobs.models import Runner
 
 
 def adapter_files(base: str) -> dict[str, bytes]:
@@ -242,3 +245,27 @@ def test_memory_goes_to_what_is_called_now(serving: Serving) -> None:
         assert other.result(10).status_code == 200
     control(serving.rt)
     assert serving.replicas("")[0].state == "ended"
+
+
+def test_a_machine_whose_slots_are_all_taken_is_still_there(serving: Serving) -> None:
+    """It asks for nothing while it is full: that its engines are alive is what is heard of it."""
+    first, second = serving.model("ada/one"), serving.model("ada/two")
+    machine = serving.machine(slots=1)
+    call = serving.ask(first)
+    spec = machine.claim()
+    assert spec is not None
+    machine.state(spec["job_id"], "running")
+    with machine.channel(spec["job_id"]) as line:
+        line.ready()
+        line.answer(line.read())
+        call.result(10)
+        long_ago = clock.now() - timedelta(minutes=5)
+        serving.change(lambda db: [setattr(one, "last_seen_at", long_ago) for one in db.query(Runner)])
+        machine.beat(spec["job_id"])
+        other = serving.ask(second)
+        wait_until(lambda: serving.replicas("")[0].state in ("draining", "ended"))
+        with pytest.raises(WebSocketDisconnect):
+            line.read()
+    with machine.engine() as line:
+        line.answer(line.read())
+        assert other.result(10).status_code == 200

@@ -17,7 +17,7 @@ from llmos.features.auth.edge import presented_token
 from llmos.features.jobs.claiming import claim_job, find_candidates, is_anything_queued
 from llmos.features.jobs.models import Runner
 from llmos.features.jobs.reporting import take_events, take_heartbeat, take_proposal
-from llmos.features.jobs.runners import needs_note, note_seen, runner_of, welcome
+from llmos.features.jobs.runners import needs_note, note_alive, note_seen, runner_of, welcome
 from llmos.features.jobs.waking import wait_for_job
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
@@ -178,7 +178,14 @@ async def _told(
     token = await _admit(rt, request)
     message = await _read(request, shape)
     lease = request.headers.get(LEASE_HEADER, "")
-    return _say(await run_write(rt, lambda db: take(db, runner_of(db, token, is_alone=True), lease, message)))
+
+    def take_it(db: Session) -> T:
+        runner = runner_of(db, token, is_alone=True)
+        answer = take(db, runner, lease, message)
+        note_alive(runner)
+        return answer
+
+    return _say(await run_write(rt, take_it))
 
 
 @router.post("/api/runners/jobs/{job_id:seg}/events")

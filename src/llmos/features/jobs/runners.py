@@ -27,7 +27,7 @@ from llmos.wire.runners import RunnerHello, RunnerWelcome
 SCOPES = ("instance", "organization", "person", "repository")
 TOKEN_PREFIX = "llmosr_"
 MAX_NAME_CHARS = 80
-# A runner asks at least every twenty seconds.
+# A runner asks at least every twenty seconds, or speaks of what it runs.
 ONLINE = timedelta(seconds=90)
 _NOTE_EVERY = timedelta(seconds=15)
 
@@ -146,11 +146,17 @@ def _may_lend(user: User) -> bool:
 
 def needs_note(runner: Runner, hello: RunnerHello) -> bool:
     """Whether what is known of a runner is old enough, or other enough, to be written down."""
-    return (
-        runner.last_seen_at is None
-        or clock.now() - runner.last_seen_at > _NOTE_EVERY
-        or runner.about.get("running") != hello.running
-    )
+    return _is_stale(runner) or runner.about.get("running") != hello.running
+
+
+def _is_stale(runner: Runner) -> bool:
+    return runner.last_seen_at is None or clock.now() - runner.last_seen_at > _NOTE_EVERY
+
+
+def note_alive(runner: Runner) -> None:
+    """It spoke of a job: one whose slots are all taken asks for none, and is there all the same."""
+    if _is_stale(runner):
+        runner.last_seen_at = clock.now()
 
 
 def note_seen(db: Session, runner_id: int, hello: RunnerHello) -> None:
