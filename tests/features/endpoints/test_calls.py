@@ -57,7 +57,8 @@ def test_an_engine_that_dies_ends_the_answer_and_the_next_call_starts_another(se
         number = line.read()["id"]
         line.say({"id": number, "event": "start", "prompt_tokens": 3})
         line.say({"id": number, "event": "delta", "index": 0, "text": "half", "count": 1})
-    machine.state(spec["job_id"], "failed", exit_code=137, reason="signal SIGKILL")
+    told = machine.state(spec["job_id"], "failed", exit_code=137, reason="signal SIGKILL")
+    assert told.status_code == 200, told.text
     text = call.result(10).text
     assert "half" in text
     assert "engine_lost" in text
