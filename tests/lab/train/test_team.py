@@ -16,6 +16,8 @@ from transformers import AutoModelForCausalLM
 from llmos.lab.recipes.load import dump_recipe, parse_recipe
 from llmos.lab.samples import sample
 
+# Processors with bf16 would round more than the order of sums does.
+EXACT = "precision: fp32, threads: 1"
 RECIPE = f"""
 objective: clm
 data:
@@ -23,7 +25,7 @@ data:
   held_out: 0.1
   sources: [{{files: ["{sample("english.txt")}"], unit: paragraph}}]
 model: {{preset: nano, family: llama}}
-training: {{max_steps: 6, sequence_length: 64, batch_tokens: 512, micro_batch: 3, threads: 1, ema: 0.9}}
+training: {{{EXACT}, max_steps: 6, sequence_length: 64, batch_tokens: 512, micro_batch: 3, ema: 0.9}}
 checkpoints: {{every_steps: 3}}
 evaluation: {{every_steps: 3, samples: 0, max_examples: 8}}
 """

@@ -56,6 +56,11 @@ def ready_for_adapter(model: Any, *, checkpointing: bool) -> Any:
     """Freeze it; norms and embeddings in single precision."""
     from peft import prepare_model_for_kbit_training
 
+    for module in model.modules():
+        # On CPUs with bf16 an evaluation would repack the weights, with coarser scales, for good: the
+        # training that follows would be another one, and differ from one that goes on from here.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     options = {"use_reentrant": False}
     return prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
         model, use_gradient_checkpointing=checkpointing, gradient_checkpointing_kwargs=options
