@@ -152,15 +152,22 @@ class _Channel:
                 return
 
     async def _end(self) -> None:
-        """What is known of the engine is written down before anybody who waits for it asks again."""
-        try:
-            if self.board.engines.get(self.replica_id) is self.engine:
-                del self.board.engines[self.replica_id]
-                self.board.hang_up.pop(self.replica_id, None)
-                await asyncio.shield(run_write(self.board.rt, self._note_away))
-        finally:
-            self.engine.lose(_LOST)
-            self.board.changed()
+        """What is known of the engine is written down before anybody who waits for it asks again.
+
+        Also where this task itself is cancelled meanwhile: the note is a task of its own.
+        """
+        if self.board.engines.get(self.replica_id) is not self.engine:
+            self._say_lost()
+            return
+        del self.board.engines[self.replica_id]
+        self.board.hang_up.pop(self.replica_id, None)
+        note = asyncio.ensure_future(run_write(self.board.rt, self._note_away))
+        note.add_done_callback(lambda _: self._say_lost())
+        await asyncio.shield(note)
+
+    def _say_lost(self) -> None:
+        self.engine.lose(_LOST)
+        self.board.changed()
 
     def _note_away(self, db: Session) -> None:
         engine = self.engine
