@@ -411,6 +411,26 @@ def test_too_little_memory_halves_the_micro_batch_and_changes_nothing_else(
         assert (one - other).norm() <= 1e-3 * (other.norm() + 1e-3)
 
 
+@pytest.mark.slow
+def test_compiled_layers_learn_the_same(tmp_path: Path, quiet: Reporter) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler (apt-get install g++)")
+    recipe = recipe_of("clm", "llama", max_steps=3, precision="fp32", compile=True)
+    train(recipe, tmp_path / "compiled", quiet)
+    losses = [value for _, name, value in quiet.history if name == "train/loss"]
+    train(recipe_of("clm", "llama", max_steps=3, precision="fp32"), tmp_path / "plain", quiet)
+    plain = [value for _, name, value in quiet.history if name == "train/loss"][len(losses) :]
+    assert losses == pytest.approx(plain, rel=1e-4)
+
+
+def test_without_a_compiler_compile_is_refused(
+    tmp_path: Path, quiet: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(LlmosError, match="apt-get install"):
+        train(recipe_of("clm", compile=True), tmp_path, quiet)
+
+
 def test_fp16_is_refused_where_it_would_train_badly(tmp_path: Path, quiet: Reporter) -> None:
     with pytest.raises(LlmosError, match="fp16 needs a graphics card"):
         train(recipe_of("clm", precision="fp16"), tmp_path, quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from functools import cache
 from typing import Any
 
@@ -47,6 +48,17 @@ def pick_precision(wanted: str, device: str) -> str:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     # Emulated on other CPUs, bf16 was 2.3 times slower than fp32.
     return "bf16" if device == "cpu" and has_bf16_units() else "fp32"
+
+
+def check_compiler() -> None:
+    """Raises Unprocessable where torch.compile would find no C++ compiler for this machine's processors."""
+    name = os.environ.get("CXX") or "g++"
+    if pick_device() == "cpu" and shutil.which(name) is None:
+        raise Unprocessable(
+            f"training.compile: needs the C++ compiler {name}, which is not installed here. Install it "
+            "(Debian: apt-get install g++), or leave training.compile out.",
+            code="NeedsCompiler",
+        )
 
 
 def has_bf16_units() -> bool:

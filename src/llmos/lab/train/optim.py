@@ -26,7 +26,6 @@ def make_optimizer(model: nn.Module, choice: Optimiser) -> torch.optim.Optimizer
     ids = {id(p) for p in matrices}
     rest = _adamw(choice, [p for p in decayed if id(p) not in ids], plain)
     assert choice.weight_decay is not None
-    assert choice.weight_decay is not None
     muon = Muon(matrices, lr=choice.muon_learning_rate, weight_decay=choice.weight_decay)
     return Both(muon, rest) if matrices else rest
 

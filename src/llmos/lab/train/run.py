@@ -27,7 +27,7 @@ from llmos.lab.train import team
 from llmos.lab.train.adapters import add_adapter
 from llmos.lab.train.callbacks import Course
 from llmos.lab.train.checkpoint import newest_checkpoint
-from llmos.lab.train.device import pick_device, pick_precision, set_threads
+from llmos.lab.train.device import check_compiler, pick_device, pick_precision, set_threads
 from llmos.lab.train.errors import OutOfMemory, TrainingStopped
 from llmos.lab.train.finish import finish, pushing_checkpoints, write_recipe
 from llmos.lab.train.places import cache_folder, find_base, find_tokenizer
@@ -241,8 +241,11 @@ def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
     if rows % team.size():
         rows = max(team.size(), rows - rows % team.size())
         reporter.say(f"{team.size()} processes share {rows} rows a step.")
-    use_whole_norms(run.model)
-    use_whole_rotation(run.model)
+    if training.compile:  # which joins such passes itself, and across operations
+        check_compiler()
+    else:
+        use_whole_norms(run.model)
+        use_whole_rotation(run.model)
     trainer = LabTrainer(
         run.model,
         objective,
