@@ -86,3 +86,35 @@ def test_it_goes_on_from_torchs_state_and_its_own() -> None:
     for p, q in zip(first, again, strict=True):
         assert torch.equal(torchs.state[p]["momentum_buffer"], ours.state[q]["momentum_buffer"])
     assert len(COURSE) == 3
+
+
+def test_heads_are_matrices_of_their_own() -> None:
+    """Queries of three heads in one matrix move as three matrices would."""
+    torch.manual_seed(2)
+    whole = nn.Parameter(torch.randn(24, 24))
+    parts = [nn.Parameter(block.clone()) for block in whole.detach().chunk(3)]
+    together = Muon([whole], heads={id(whole): 3}, lr=0.02, weight_decay=0.1)
+    apart = Muon(parts, lr=0.02, weight_decay=0.1)
+    for _ in range(3):
+        whole.grad = torch.randn_like(whole)
+        for part, grad in zip(parts, whole.grad.chunk(3), strict=True):
+            part.grad = grad.clone()
+        together.step()
+        apart.step()
+    assert torch.allclose(whole, torch.cat(parts), atol=1e-6)
+
+
+def test_queries_of_a_model_are_taken_by_heads_and_keys_by_theirs() -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from llmos.lab.recipes.schema import Optimiser
+    from llmos.lab.train.optim import make_optimizer
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 40}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **sizes, **heads))
+    choice = Optimiser(name="muon", learning_rate=0.01, weight_decay=0.1, beta2=0.95)
+    muon = make_optimizer(model, choice).parts[0]  # type: ignore[attr-defined]
+    found = {name.split(".")[-2]: muon.heads.get(id(p), 1) for name, p in model.named_parameters()}
+    assert (found["q_proj"], found["k_proj"], found["v_proj"]) == (4, 2, 2)
+    assert found["o_proj"] == found["up_proj"] == 1

@@ -7,13 +7,15 @@ most CPUs only emulate, and five steps from the Frobenius norm. Here
 - the first step knows a closer bound of the largest singular value, from products it needs anyway;
 - the polynomials differ from step to step, each the best one for what the step before leaves
   (minimax; Amsel et al. 2025, "The Polar Express"), so that three do nearly what five equal ones do;
-- a matrix much longer than wide is iterated in its small square product with itself.
+- a matrix much longer than wide is iterated in its small square product with itself;
+- queries, keys and values are taken head by head: they mean nothing to each other, and small ones are cheap.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +36,16 @@ _LONG = 1.5  # times as long as wide: from here on the square product saves work
 
 
 class Muon(torch.optim.Muon):
-    """Takes and keeps the state of torch's Muon; only the matrices' updates are computed otherwise."""
+    """Takes and keeps the state of torch's Muon; only the matrices' updates are computed otherwise.
+
+    `heads` says of matrices, by their id, of how many blocks of rows they consist.
+    """
+
+    def __init__(
+        self, params: Sequence[Tensor], *, heads: Mapping[int, int] | None = None, **options: Any
+    ) -> None:
+        super().__init__(params, **options)
+        self.heads = dict(heads or {})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -44,12 +55,19 @@ class Muon(torch.optim.Muon):
                 continue
             updates = self._momentum(params, group["momentum"])
             torch._foreach_mul_(params, 1.0 - group["lr"] * group["weight_decay"])
-            for numbers in _stacks(updates):
-                stack = torch.stack([_wide(updates[n]) for n in numbers])
+            places = [block for p in params for block in self._blocks(p, p)]
+            blocks = [
+                block for p, update in zip(params, updates, strict=True) for block in self._blocks(p, update)
+            ]
+            for numbers in _stacks(blocks):
+                stack = torch.stack([_wide(blocks[n]) for n in numbers])
                 for n, direction in zip(numbers, orthogonal(stack).unbind(), strict=True):
-                    rows, columns = params[n].shape
+                    rows, columns = blocks[n].shape
                     turned = direction.T if rows > columns else direction
-                    params[n].add_(turned, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
+                    places[n].add_(turned, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
+
+    def _blocks(self, param: Tensor, matrix: Tensor) -> tuple[Tensor, ...]:
+        return matrix.chunk(self.heads.get(id(param), 1))
 
     def _momentum(self, params: Sequence[Tensor], memory: float) -> list[Tensor]:
         """Nesterov's: the gradient and what it was before, after taking it in."""

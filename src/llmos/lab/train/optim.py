@@ -26,8 +26,20 @@ def make_optimizer(model: nn.Module, choice: Optimiser) -> torch.optim.Optimizer
     ids = {id(p) for p in matrices}
     rest = _adamw(choice, [p for p in decayed if id(p) not in ids], plain)
     assert choice.weight_decay is not None
-    muon = Muon(matrices, lr=choice.muon_learning_rate, weight_decay=choice.weight_decay)
+    muon = Muon(
+        matrices, heads=_heads(model, named), lr=choice.muon_learning_rate, weight_decay=choice.weight_decay
+    )
     return Both(muon, rest) if matrices else rest
+
+
+def _heads(model: nn.Module, named: Sequence[tuple[str, nn.Parameter]]) -> dict[int, int]:
+    """How many heads the rows of queries, keys and values make, by the parameter's id."""
+    config = getattr(model, "config", None)
+    many = int(getattr(config, "num_attention_heads", None) or 1)
+    of = {"q_proj": many, "k_proj": int(getattr(config, "num_key_value_heads", None) or many)}
+    of["v_proj"] = of["k_proj"]
+    found = {id(p): of.get(name.removesuffix(".weight").rpartition(".")[2], 1) for name, p in named}
+    return {key: count for key, count in found.items() if count > 1}
 
 
 def _adamw(choice: Optimiser, decayed: Sequence[Tensor], plain: Sequence[Tensor]) -> torch.optim.AdamW:
