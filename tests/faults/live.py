@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import time
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -92,6 +94,11 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 def leftovers(home: Path) -> list[Path]:
     """Temporary files of uploads, commits and pushes; uploads in parts may go on later."""
     found = [path for path in (home / "tmp").glob("*") if path.is_file()]
-    for pattern in ("tmp_*", "*.lock", "incoming-*", "quarantine*"):
-        found += (home / "git").rglob(pattern)
+    # Folders that go while one looks are what one waits for: os.walk passes over them.
+    for folder, folders, files in os.walk(home / "git"):
+        found += [Path(folder, name) for name in (*folders, *files) if _is_left(name)]
     return found
+
+
+def _is_left(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in ("tmp_*", "*.lock", "incoming-*", "quarantine*"))
