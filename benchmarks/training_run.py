@@ -14,10 +14,10 @@ import os
 import re
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.stopwatch import Stopwatch
 from llmos.lab.train.device import ENVIRONMENT
 
 os.environ.update(ENVIRONMENT)
@@ -27,47 +27,9 @@ if TYPE_CHECKING:
     from llmos.lab.recipes.schema import Recipe
     from llmos.lab.train.run import Run
 
-WARM_UP_STEPS = 2
-MATRIX = 1024
-
 
 class Done(Exception):
     """The time for measuring is over."""
-
-
-class Stopwatch:
-    """Counts tokens over the steps after the warm-up; raises Done when `seconds` are over."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.steps, self.tokens, self.started, self.took = seconds, 0, 0, 0.0, 0.0
-
-    def step(self, tokens: int) -> bool:
-        """After a step with `tokens` tokens; whether it was the last."""
-        self.steps += 1
-        now = time.perf_counter()
-        if self.steps <= WARM_UP_STEPS:
-            self.started = now
-            return False
-        self.tokens += tokens
-        self.took = now - self.started
-        return self.took >= self.seconds
-
-
-def matrix_flops(precision: str) -> float:
-    """Floating-point operations a second of a product of two square matrices, the best of several.
-
-    In the numbers the run multiplies in: bf16 where it does.
-    """
-    import torch
-
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a, b = (torch.randn(MATRIX, MATRIX).to(dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(12):
-        started = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - started)
-    return 2 * MATRIX**3 / best
 
 
 def recipe_of(task: dict[str, Any]) -> Recipe:
@@ -236,18 +198,15 @@ def main() -> int:
     from llmos.lab.train.device import pick_device, pick_precision, set_threads
 
     set_threads(None)
-    watch = Stopwatch(task["seconds"])
     wanted = recipe_of(task).training.precision if task["way"] == "ours" else "fp32"
     precision = pick_precision(wanted, pick_device())
-    before = matrix_flops(precision)
+    watch = Stopwatch(task["seconds"], precision)
     run = {"ours": ours, "plain": plain, "padded": padded}[task["way"]](task, watch)
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # The speed of a shared machine changes within minutes: the mean of both ends of the run.
-    flops = (before + matrix_flops(precision)) / 2
     figures = {
         "tokens_per_s": watch.tokens / watch.took,
         "parameters": count_parameters(run.model)[0],
-        "matrix_flops": flops,
+        "matrix_flops": watch.matrix_flops,
         "precision": precision,
         "peak_mb": peak_kb / 1000,
         "steps": watch.steps,
