@@ -17,15 +17,16 @@ from kit.server import LiveServer
 from llmos.features.accounts.actor import OPERATOR
 from llmos.features.accounts.policy import access_user
 from llmos.features.auth.credentials import actor_for_user
-from llmos.features.jobs.runners import register_runner
-from llmos.infra.runtime import open_runtime
+from llmos.features.jobs.queries import is_online
+from llmos.features.jobs.runners import register_runner, runner_of
+from llmos.infra.runtime import Runtime, open_runtime
 from llmos.infra.settings import Settings
 
 LIMIT_S = 60.0
 
 
-def register(server: LiveServer, name: str, *, owner: str = "root-admin", scope: str = "instance") -> str:
-    """Register a runner; its token."""
+@contextmanager
+def _runtime(server: LiveServer) -> Iterator[Runtime]:
     extra = {
         key.removeprefix("LLMOS_").lower(): value
         for key, value in server.env.items()
@@ -33,11 +34,27 @@ def register(server: LiveServer, name: str, *, owner: str = "root-admin", scope:
     }
     rt = open_runtime(Settings(home=server.home, **extra))
     try:
-        with rt.database.writing() as db:
-            actor = actor_for_user(db, access_user(db, OPERATOR, owner))
-            return register_runner(db, actor, name=name, scope=scope)[1]
+        yield rt
     finally:
         rt.close()
+
+
+def register(server: LiveServer, name: str, *, owner: str = "root-admin", scope: str = "instance") -> str:
+    """Register a runner; its token."""
+    with _runtime(server) as rt, rt.database.writing() as db:
+        actor = actor_for_user(db, access_user(db, OPERATOR, owner))
+        return register_runner(db, actor, name=name, scope=scope)[1]
+
+
+def wait_for_runner(server: LiveServer, token: str) -> None:
+    """Until the runner with this token has said what it can do."""
+    with _runtime(server) as rt:
+
+        def is_there() -> bool:
+            with rt.database.reading() as db:
+                return is_online(runner_of(db, token))
+
+        wait_until(is_there)
 
 
 def start_runner(server: LiveServer, folder: Path, token: str, *options: str) -> subprocess.Popen[bytes]:

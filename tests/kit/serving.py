@@ -9,7 +9,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from kit.runners import register, runner
+from kit.runners import register, runner, wait_for_runner
 from kit.server import LiveServer
 
 CHAT_TEMPLATE = (
@@ -38,7 +38,9 @@ def put_model(
 
 @contextmanager
 def engine_runner(server: LiveServer, folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A runner process that serves models of `server` and takes no jobs."""
+    """A runner process that serves models of `server` and takes no jobs; it is connected."""
     token = register(server, folder.name)
     with runner(server, folder, token, "--serve-only", *options) as process:
+        # A call that comes sooner is told that no machine is connected.
+        wait_for_runner(server, token)
         yield process
