@@ -130,3 +130,46 @@ def test_deployed_by_the_command_line(engine_runner: LiveServer, chat_model: str
     assert paused.status_code == 403, paused.text
     llmos("endpoint", "delete", name)
     wait_until(lambda: chat(http, name).status_code == 404)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # PEFT's own
+def test_an_adapter_is_served_on_its_base(
+    engine_runner: LiveServer, http: httpx.Client, tmp_path: Path
+) -> None:
+    """Two repositories go into the sandbox; the answer is that of the merged model."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from kit.serving import put_model, tiny_chat_model
+
+    base = tiny_chat_model(tmp_path / "base")
+    put_model(engine_runner, base, "ada/lora-base")
+    choice = LoraConfig(r=4, task_type="CAUSAL_LM", target_modules=["q_proj", "down_proj"])
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(str(base)), choice)
+    torch.manual_seed(3)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    model.peft_config["default"].base_model_name_or_path = "ada/lora-base"
+    model.save_pretrained(str(tmp_path / "adapter"))
+    (tmp_path / "adapter" / "README.md").unlink()  # it names the base by its path on this machine
+    put_model(engine_runner, tmp_path / "adapter", "ada/lora-adapter")
+
+    words = AutoTokenizer.from_pretrained(str(base))
+    asked = words("the cat sat on", return_tensors="pt")
+    made = (
+        model.merge_and_unload()
+        .eval()
+        .generate(**asked, max_new_tokens=8, min_new_tokens=8, do_sample=False, eos_token_id=None)
+    )
+    wanted = words.decode(made[0, asked["input_ids"].shape[1] :])
+    call = {"prompt": "the cat sat on", "max_tokens": 8, "temperature": 0, "ignore_eos": True}
+    said = {
+        name: http.post("/v1/completions", json=call | {"model": name})
+        for name in ("ada/lora-adapter", "ada/lora-base")
+    }
+    texts = {name: answer.json()["choices"][0]["text"] for name, answer in said.items()}
+    assert texts["ada/lora-adapter"] == wanted
+    assert texts["ada/lora-base"] != wanted
