@@ -196,3 +196,19 @@ def test_codecarbon_is_asked_and_need_not_answer(
     else:
         assert meter.result.kwh < 0.01
         assert "codecarbon" not in meter.result.method
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"),
+    [
+        (0.99, "It beats both."),
+        (0.95, "**It does not beat TF-IDF with logistic regression.**"),
+        (0.5, "**It does not beat always the commonest label or TF-IDF with logistic regression.**"),
+    ],
+)
+def test_a_classifier_is_held_against_what_is_simple(accuracy: float, verdict: str) -> None:
+    simple = {"majority_accuracy": 0.675, "tfidf_accuracy": 0.98}
+    card = model_card(facts(objective="classify", metrics={"accuracy": accuracy} | simple))
+    assert f"the model has {accuracy:.1%} right, always the commonest label 67.5%" in card
+    assert verdict in card
+    assert "same held-out examples" not in model_card(facts(metrics={"accuracy": accuracy}))

@@ -119,6 +119,20 @@ def test_objective_and_family(objective: str, family: str, tmp_path: Path, quiet
     assert AutoTokenizer.from_pretrained(str(tmp_path)).pad_token_id is not None
 
 
+def test_data_that_lie_sorted_are_looked_at_throughout(tmp_path: Path, quiet: Reporter) -> None:
+    """All of one label before all of the other, as where each has a file of its own."""
+    rows = [{"text": f"{word} number {n}", "label": word} for word in ("ham", "spam") for n in range(60)]
+    path = tmp_path / "mails.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = recipe_of("classify")
+    recipe.data.sources[0].files, recipe.data.held_out = [str(path)], 0.4
+    recipe.data.cleaning.dedup = "none"
+    found = train(recipe, tmp_path / "out", quiet).metrics
+    assert 0.2 < found["majority_accuracy"] < 0.8
+    assert found["tfidf_accuracy_low"] <= found["tfidf_accuracy"] == 1.0
+    assert "TF-IDF with logistic regression" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_a_finished_run_loads_and_tells_its_story(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     output = tmp_path / "out"

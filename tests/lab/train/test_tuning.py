@@ -69,6 +69,23 @@ def test_objective(objective: str, tmp_path: Path) -> None:
     assert "training_args.bin" not in names_left
 
 
+def test_a_chat_template_that_marks_no_answers(tmp_path: Path) -> None:
+    """As most models' do, SmolLM2's among them: the last answer of each dialogue is learnt."""
+    from transformers import AutoTokenizer
+
+    from kit.serving import CHAT_TEMPLATE
+
+    with Reporter(quiet=True) as reporter:
+        train(recipe_of("sft", sample("chat.jsonl")), tmp_path / "base", reporter)
+        tokenizer = AutoTokenizer.from_pretrained(str(tmp_path / "base"))
+        tokenizer.chat_template = CHAT_TEMPLATE
+        tokenizer.save_pretrained(str(tmp_path / "base"))
+        more = f'model: {{base: "{tmp_path / "base"}"}}\nlora: {{rank: 2}}'
+        result = train(recipe_of("sft", sample("chat.jsonl"), more), tmp_path / "tuned", reporter)
+    assert math.isfinite(result.metrics["loss"])
+    assert AutoTokenizer.from_pretrained(str(tmp_path / "tuned")).chat_template == CHAT_TEMPLATE
+
+
 def test_an_adapter_is_kept_and_merged(tmp_path: Path) -> None:
     with Reporter(quiet=True) as reporter:
         train(recipe_of("sft", sample("chat.jsonl")), tmp_path / "base", reporter)

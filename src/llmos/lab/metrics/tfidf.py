@@ -11,11 +11,13 @@ from llmos.lab.metrics.labels import accuracy, macro_f1, majority
 MAX_CHARS = 20_000
 
 
-def tfidf_predictions(texts: Sequence[str], labels: Sequence[str], others: Sequence[str]) -> list[str]:
+def tfidf_predictions(
+    texts: Sequence[str], labels: Sequence[str], others: Sequence[str], *, max_chars: int = MAX_CHARS
+) -> list[str]:
     """Labels for `others`, learnt from `texts` with `labels`; the same every time.
 
-    Features are pairs to fours of characters within words and the words themselves, so that Chinese
-    needs no segmentation. Raises DataError when there is only one label.
+    Features are up to three characters in a row and the words themselves, so that Chinese needs no
+    segmentation; of each text the first `max_chars` are read. Raises DataError when there is only one label.
     """
     if len(set(labels)) < 2:
         raise DataError(f"All {len(labels)} examples bear the same label; a classifier needs two or more.")
@@ -30,14 +32,18 @@ def tfidf_predictions(texts: Sequence[str], labels: Sequence[str], others: Seque
         ),
         LogisticRegression(C=10.0, max_iter=2000),
     )
-    model.fit([text[:MAX_CHARS] for text in texts], list(labels))
-    return [str(label) for label in model.predict([text[:MAX_CHARS] for text in others])]
+    max_chars = min(max_chars, MAX_CHARS)
+    model.fit([text[:max_chars] for text in texts], list(labels))
+    return [str(label) for label in model.predict([text[:max_chars] for text in others])]
 
 
-def baselines(train: Sequence[tuple[str, str]], held_out: Sequence[tuple[str, str]]) -> dict[str, Estimate]:
+def baselines(
+    train: Sequence[tuple[str, str]], held_out: Sequence[tuple[str, str]], *, max_chars: int = MAX_CHARS
+) -> dict[str, Estimate]:
     """Accuracy and macro F1 of TF-IDF and of the commonest label, from pairs of text and label."""
     labels, wanted = [label for _, label in train], [label for _, label in held_out]
-    found = tfidf_predictions([text for text, _ in train], labels, [text for text, _ in held_out])
+    texts, others = ([text for text, _ in pairs] for pairs in (train, held_out))
+    found = tfidf_predictions(texts, labels, others, max_chars=max_chars)
     return {
         "majority_accuracy": majority(labels, wanted),
         "tfidf_accuracy": accuracy(wanted, found),

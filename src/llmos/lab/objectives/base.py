@@ -66,14 +66,22 @@ class Rows:
         return self.objective.example(self.objective.train, int(self._indices[place]), rng)
 
 
+def held_out_numbers(count: int, limit: int) -> list[int]:
+    """Which of `count` held-out rows are looked at, where that is at most `limit`: evenly spread.
+
+    Data often lie sorted, by source or by label, and the first rows would be of one kind.
+    """
+    chosen = min(limit, count)
+    return [n * count // chosen for n in range(chosen)]
+
+
 def held_out_batches(objective: Objective, size: int, limit: int, seed: int) -> Iterator[Batch]:
-    """The first `limit` held-out rows in batches, drawn the same way every time."""
-    n = min(limit, len(objective.held_out))
-    for start in range(0, n, size):
-        numbers = range(start, min(start + size, n))
+    """At most `limit` held-out rows in batches, drawn the same way every time."""
+    numbers = held_out_numbers(len(objective.held_out), limit)
+    for start in range(0, len(numbers), size):
         rows = [
             objective.example(objective.held_out, k, np.random.Generator(np.random.PCG64([seed, k, 2])))
-            for k in numbers
+            for k in numbers[start : start + size]
         ]
         yield objective.collate(rows)
 

@@ -207,7 +207,25 @@ def _results(facts: CardFacts) -> str:
             "would change is not in them."
         )
     curve = f"\n\n![Loss over the run]({CURVE})" if facts.has_curve else ""
-    return f"## Results\n\n{table}{curve}"
+    return f"## Results\n\n{table}{_beside(facts.metrics)}{curve}"
+
+
+_SIMPLE = {
+    "majority_accuracy": "always the commonest label",
+    "tfidf_accuracy": "TF-IDF with logistic regression",
+}
+
+
+def _beside(metrics: Mapping[str, float]) -> str:
+    """Whether a classifier was worth its time: what is simple reaches a good deal, too."""
+    found = {name: metrics[name] for name in ("accuracy", *_SIMPLE) if name in metrics}
+    if len(found) < 1 + len(_SIMPLE):
+        return ""
+    mine = found.pop("accuracy")
+    right = ", ".join(f"{_SIMPLE[name]} {value:.1%}" for name, value in found.items())
+    better = [_SIMPLE[name] for name, value in found.items() if value >= mine]
+    verdict = f"**It does not beat {' or '.join(better)}.**" if better else "It beats both."
+    return f"\n\nOf the same held-out examples the model has {mine:.1%} right, {right}. {verdict}"
 
 
 def _data(facts: CardFacts) -> str:

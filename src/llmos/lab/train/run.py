@@ -17,9 +17,7 @@ from llmos.lab.models.build import build_model, count_parameters
 from llmos.lab.models.norms import use_whole_norms
 from llmos.lab.models.quantized import check_library
 from llmos.lab.models.rotary import use_whole_rotation
-from llmos.lab.objectives.base import held_out_batches
-from llmos.lab.objectives.language import unigram_loss
-from llmos.lab.objectives.make import labels_of, make_objective, token_caches
+from llmos.lab.objectives.make import labels_of, make_objective
 from llmos.lab.outputs.energy import EnergyMeter
 from llmos.lab.recipes.resolve import Default, resolve
 from llmos.lab.recipes.schema import PRETRAINING, TUNED_BY_TRL, Recipe
@@ -27,6 +25,7 @@ from llmos.lab.train import team
 from llmos.lab.train.adapters import add_adapter
 from llmos.lab.train.callbacks import Course
 from llmos.lab.train.checkpoint import newest_checkpoint
+from llmos.lab.train.compare import simple_figures
 from llmos.lab.train.device import check_compiler, pick_device, pick_precision, set_threads
 from llmos.lab.train.errors import OutOfMemory, TrainingStopped
 from llmos.lab.train.finish import finish, pushing_checkpoints, write_recipe
@@ -299,7 +298,7 @@ def _train_own(
     can_look = len(trainer.objective.held_out) and not no_room
     metrics = trainer.evaluate(intervals=True) if can_look else {}
     metrics = {name.removeprefix("eval_"): value for name, value in metrics.items()}
-    metrics |= _unigram(run, trainer)
+    metrics |= simple_figures(run, trainer) if can_look else {}
     if trainer.shards:
         run.model = trainer.shards.whole_model()
     return Result(
@@ -317,16 +316,6 @@ def _train_own(
 def _keep_last(trainer: LabTrainer) -> None:
     if trainer.state.global_step:
         trainer._save_checkpoint(trainer.model, None)
-
-
-def _unigram(run: Run, trainer: LabTrainer) -> dict[str, float]:
-    """For comparison: the loss of a model that knows only how frequent tokens are, over the same targets."""
-    if run.recipe.objective not in PRETRAINING or not len(trainer.objective.held_out):
-        return {}
-    train, _ = token_caches(run.recipe, run.corpus, run.tokenizer, run.cache)
-    looked = run.recipe.evaluation.max_examples
-    rows = held_out_batches(trainer.objective, 16, looked, run.recipe.training.seed)
-    return {"unigram_loss": unigram_loss(train, rows, run.tokenizer.all_special_ids)}
 
 
 def write_json(path: Path, value: Any) -> None:

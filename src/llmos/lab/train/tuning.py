@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import gc
 import math
+import re
 import time
 import warnings
 from pathlib import Path
@@ -21,6 +22,7 @@ from llmos.core.errors import Unprocessable
 from llmos.lab.events import Reporter
 from llmos.lab.metrics.intervals import named_ratio
 from llmos.lab.models.build import count_parameters
+from llmos.lab.objectives.base import held_out_numbers
 from llmos.lab.recipes.schema import Recipe
 from llmos.lab.tokenizers.specials import CHAT_TEMPLATE
 from llmos.lab.train.callbacks import Course
@@ -129,8 +131,8 @@ def _evaluate(trainer: Any, reporter: Reporter, recipe: Recipe) -> dict[str, flo
         # Its loss compares the examples of a batch: there is none for a single one.
         return _figures(trainer.evaluate())
     callbacks, trainer.callback_handler.callbacks = trainer.callback_handler.callbacks, []
-    count = min(len(held_out), recipe.evaluation.max_examples)
-    rows = [_figures(trainer.evaluate(held_out.select([n]))) for n in range(count)]
+    numbers = held_out_numbers(len(held_out), recipe.evaluation.max_examples)
+    rows = [_figures(trainer.evaluate(held_out.select([n]))) for n in numbers]
     trainer.callback_handler.callbacks = callbacks
     found: dict[str, float] = {}
     for name in rows[0]:
@@ -239,9 +241,18 @@ def _own_fields(recipe: Recipe, run: Any) -> dict[str, Any]:
     if recipe.objective in ("dpo", "kto", "orpo"):
         return {"beta": recipe.training.beta}
     if recipe.objective == "sft":
-        learns_turns = _has_turns(run) and "generation" in run.tokenizer.chat_template
+        learns_turns = _has_turns(run) and _marks_answers(run.tokenizer.chat_template)
         return {"assistant_only_loss": True} if learns_turns else {}
     return {}
+
+
+# The tag, not the `add_generation_prompt` that nearly every template asks about.
+_MARK = re.compile(r"{%-?\s*generation\s*-?%}")
+
+
+def _marks_answers(template: str | None) -> bool:
+    """Whether the chat template says which words are the assistant's."""
+    return _MARK.search(template or "") is not None
 
 
 def _has_turns(run: Any) -> bool:
@@ -257,8 +268,8 @@ def _examples(run: Any, part: str) -> Any:
     from datasets import Dataset  # type: ignore[import-untyped]
 
     rows = list(run.corpus.examples(part))
-    is_unmarked = "generation" not in (run.tokenizer.chat_template or "")
-    if run.recipe.objective == "sft" and rows and "messages" in rows[0] and is_unmarked:
+    is_marked = _marks_answers(run.tokenizer.chat_template)
+    if run.recipe.objective == "sft" and rows and "messages" in rows[0] and not is_marked:
         rows = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
     if run.recipe.objective == "kto":
         rows = [row | {"label": _verdict(row["label"])} for row in rows]
