@@ -93,16 +93,26 @@ def _memory(name: str, ours: Figures, theirs: Figures) -> Row:
     return Row(name, f"{mine:.0f} MB", f"{other:.0f} MB", mine / other, at_most=1.05)
 
 
+# Titles with their poets: what follows is verse. Many, as a few lines more or less would sway the figure.
+_POEMS = (
+    "送友人\n李白",
+    "山中\n王維",
+    "春望\n杜甫",
+    "秋夜\n白居易",
+    "江上\n孟浩然",
+    "雪\n元稹",
+    "月\n李商隱",
+    "古寺\n劉長卿",
+)
+_PROMPTS = ["The people of", "The Congress", "Our country", *(f"{poem}\n" for poem in _POEMS)]
+
+
 def learning(bench: Bench) -> Iterator[Row]:
     """Five minutes of the quickstart on speeches and poems; the sources need a package registry."""
     recipe = _recipe("clm", *_corpora("speeches", "poems"), preset="tiny", minutes=5)
     recipe["data"] |= {"held_out": 0.01}
     recipe["optimiser"] = {"name": "muon"}  # as the quickstart
-    recipe["evaluation"] = {
-        "samples": 6,
-        "sample_tokens": 120,
-        "prompts": ["The people of", "The Congress", "Our country", "送友人\n李白\n", "春\n", "山中\n"],
-    }
+    recipe["evaluation"] = {"samples": len(_PROMPTS), "sample_tokens": 120, "prompts": _PROMPTS}
     found = _learnt(bench, recipe, "clm")
     for sample in found["samples"]:
         print(f"> {sample['prompt']!r}: {sample['text']!r}", file=sys.stderr)
@@ -113,11 +123,10 @@ def learning(bench: Bench) -> Iterator[Row]:
     yield Row(
         "held-out loss, last / third but last", *_shown(found["losses"][-1::-2]), falling, at_most=0.999
     )
-    for what, key in (
-        ("English words that are real", "real_words"),
-        ("Chinese lines like a poem's", "poem_lines"),
-    ):
-        yield Row(f"samples: {what}", f"{found[key]:.2f}", "all", found[key], 0.8)
+    words, lines, real = found["real_words"], found["poem_lines"], found["real_poem_lines"]
+    yield Row("samples: English words that are real", f"{words:.2f}", "all", words, 0.8)
+    name = "samples: Chinese lines like a poem's / held-out poems"
+    yield Row(name, f"{lines:.2f}", f"{real:.2f}", lines / real, 0.8)
 
 
 def learning_others(bench: Bench) -> Iterator[Row]:
