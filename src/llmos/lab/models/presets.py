@@ -36,7 +36,7 @@ class Shape:
 
 PRESETS: dict[Preset, Shape] = {
     "nano": Shape(128, 2, 1024, 256, 2048, 4e-3),
-    "tiny": Shape(192, 2, 1024, 256, 2048, 3e-3),
+    "tiny": Shape(256, 2, 1024, 256, 2048, 3e-3),
     "small": Shape(256, 8, 4096, 256, 8192, 2e-3),
     "base": Shape(768, 12, 32_768, 1024, 262_144, 6e-4),
     "medium": Shape(1024, 24, 32_768, 2048, 524_288, 3e-4),
