@@ -22,7 +22,7 @@ Figures = dict[str, Any]
 
 
 def speed(bench: Bench) -> Iterator[Row]:
-    """7-10 M parameters, then the quickstart's million: the ways by turns, the best round of each.
+    """7-10 M parameters, then the quickstart's two million: the ways by turns, the best round of each.
 
     All in single precision, as the plain loop; what bf16 adds where the processor has it is a row of its own.
     """

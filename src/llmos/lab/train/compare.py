@@ -18,9 +18,10 @@ _MOST_CHARS, _MOST_TEXTS, _MOST_LABELS = 8_000_000, 20_000, 20
 
 
 def simple_figures(run: Any, trainer: Any) -> dict[str, float]:
-    """`unigram_loss` after pre-training, `tfidf_accuracy` and `tfidf_f1` after classification."""
-    if not len(trainer.objective.held_out):
-        return {}
+    """`unigram_loss` after pre-training, `tfidf_accuracy` and `tfidf_f1` after classification.
+
+    There must be held-out examples.
+    """
     if run.recipe.objective in PRETRAINING:
         return _unigram(run, trainer)
     if run.recipe.objective == "classify" and team.is_first():
@@ -37,14 +38,11 @@ def _unigram(run: Any, trainer: Any) -> dict[str, float]:
 
 
 def _classifier(run: Any, trainer: Any) -> dict[str, float]:
-    objective = trainer.objective
-    if not 2 <= len(run.labels) <= _MOST_LABELS:
-        return {}
-    train = _pairs(objective.train, _MOST_TEXTS)
-    if len({label for _, label in train}) < 2:
+    train = _pairs(trainer.objective.train, _MOST_TEXTS)
+    if not 2 <= len({label for _, label in train}) <= _MOST_LABELS:
         return {}
     max_chars = max(400, _MOST_CHARS // len(train))
-    held_out = _pairs(objective.held_out, run.recipe.evaluation.max_examples)
+    held_out = _pairs(trainer.objective.held_out, run.recipe.evaluation.max_examples)
     found = baselines(train, held_out, max_chars=max_chars)
     figures: dict[str, float] = {}
     for name in ("tfidf_accuracy", "tfidf_f1"):

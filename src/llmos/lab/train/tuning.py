@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import gc
 import math
-import re
 import time
 import warnings
 from pathlib import Path
@@ -241,18 +240,16 @@ def _own_fields(recipe: Recipe, run: Any) -> dict[str, Any]:
     if recipe.objective in ("dpo", "kto", "orpo"):
         return {"beta": recipe.training.beta}
     if recipe.objective == "sft":
-        learns_turns = _has_turns(run) and _marks_answers(run.tokenizer.chat_template)
+        learns_turns = _has_turns(run) and _marks_answers(run)
         return {"assistant_only_loss": True} if learns_turns else {}
     return {}
 
 
-# The tag, not the `add_generation_prompt` that nearly every template asks about.
-_MARK = re.compile(r"{%-?\s*generation\s*-?%}")
+def _marks_answers(run: Any) -> bool:
+    """Whether the chat template says which words are the assistant's, as TRL itself will look for it."""
+    from trl.chat_template_utils import has_generation_markers
 
-
-def _marks_answers(template: str | None) -> bool:
-    """Whether the chat template says which words are the assistant's."""
-    return _MARK.search(template or "") is not None
+    return bool(has_generation_markers(run.tokenizer.chat_template or ""))
 
 
 def _has_turns(run: Any) -> bool:
@@ -268,8 +265,7 @@ def _examples(run: Any, part: str) -> Any:
     from datasets import Dataset  # type: ignore[import-untyped]
 
     rows = list(run.corpus.examples(part))
-    is_marked = _marks_answers(run.tokenizer.chat_template)
-    if run.recipe.objective == "sft" and rows and "messages" in rows[0] and not is_marked:
+    if run.recipe.objective == "sft" and rows and "messages" in rows[0] and not _marks_answers(run):
         rows = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
     if run.recipe.objective == "kto":
         rows = [row | {"label": _verdict(row["label"])} for row in rows]
