@@ -108,13 +108,16 @@ def test_queries_of_a_model_are_taken_by_heads_and_keys_by_theirs() -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from llmos.lab.recipes.schema import Optimiser
-    from llmos.lab.train.optim import make_optimizer
+    from llmos.lab.train.optim import Both, make_optimizer
 
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 40}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **sizes, **heads))
     choice = Optimiser(name="muon", learning_rate=0.01, weight_decay=0.1, beta2=0.95)
-    muon = make_optimizer(model, choice).parts[0]  # type: ignore[attr-defined]
+    both = make_optimizer(model, choice)
+    assert isinstance(both, Both)
+    muon = both.parts[0]
+    assert isinstance(muon, Muon)
     found = {name.split(".")[-2]: muon.heads.get(id(p), 1) for name, p in model.named_parameters()}
     assert (found["q_proj"], found["k_proj"], found["v_proj"]) == (4, 2, 2)
     assert found["o_proj"] == found["up_proj"] == 1
