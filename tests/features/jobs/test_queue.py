@@ -364,6 +364,30 @@ def test_an_untrusted_machine_sees_nothing_private(hub: Hub) -> None:
     assert gone.status_code == 401, "the token ends with the job"
 
 
+@pytest.mark.parametrize("name", ["PYTHONPATH", "LD_PRELOAD", "path", "BASH_ENV", "LLMOS_INPUTS"])
+@pytest.mark.parametrize("field", ["environment", "secrets"])
+def test_a_training_may_not_say_what_programs_load(hub: Hub, field: str, name: str) -> None:
+    with pytest.raises(LlmosError, match=name) as caught:
+        hub.submit(recipe={"a": 1}, **{field: {name: "/data"}})
+    assert (caught.value.status, caught.value.data["field"]) == (400, field)
+    assert hub.submit(**{field: {name: "/data"}}), "a command is a program anyway"
+
+
+def test_what_is_more_than_a_recipe_is_not_lent_out(hub: Hub) -> None:
+    """Neither variables nor files where programs are looked for reach a machine nobody vouches for."""
+    hub.api("POST", "/api/repos/create", json={"name": "poems", "type": "dataset"})
+    poems = {"type": "dataset", "source": "ada/poems"}
+    with_variable = hub.submit(recipe={"a": 1}, environment={"NICE_WORD": "1"})
+    beside_programs = hub.submit(recipe={"a": 1}, volumes=[poems | {"mountPath": "/job/torch"}])
+    lent = hub.runner("grace")
+    assert lent.claim() is None
+    for old in (with_variable, beside_programs):
+        hub.change(old, is_open=True)
+        assert lent.claim() is None, "queued by an earlier version"
+    trusted = hub.runner()
+    assert trusted.claim()["environment"] == {"NICE_WORD": "1"}  # type: ignore[index]
+
+
 def test_an_input_that_became_private_is_not_handed_out(hub: Hub) -> None:
     hub.api("POST", "/api/repos/create", json={"name": "poems", "type": "dataset"})
     poems = [{"type": "dataset", "source": "ada/poems", "mountPath": "/data"}]

@@ -21,7 +21,7 @@ from llmos.features.auth.models import AccessToken
 from llmos.features.auth.tokens import add_token
 from llmos.features.jobs.ending import end_job
 from llmos.features.jobs.models import Job, JobAttempt, JobTurn, Runner
-from llmos.features.jobs.places import is_all_public
+from llmos.features.jobs.places import is_all_public, is_only_data
 from llmos.features.jobs.requests import NETWORK_LABEL
 from llmos.features.jobs.rules import ACTIVE, ENGINE
 from llmos.features.jobs.service import open_secrets
@@ -59,6 +59,7 @@ class _Waiting:
     id: int
     spec: dict[str, Any]
     quorum: int
+    kind: str
 
 
 def find_candidates(db: Session, rt: Runtime, runner: Runner, hello: RunnerHello) -> list[int]:
@@ -75,7 +76,7 @@ def find_candidates(db: Session, rt: Runtime, runner: Runner, hello: RunnerHello
     return []
 
 
-def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[int, dict[str, Any], int]:
+def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[int, dict[str, Any], int, str]:
     """Highest priority, then the owner with the fewest jobs running, then who waited longest for a turn."""
     running = (
         select(Job.namespace_id, func.count().label("count"))
@@ -85,7 +86,7 @@ def _waiting(rt: Runtime, runner: Runner, hello: RunnerHello) -> Select[int, dic
     )
     count = func.coalesce(running.c.count, 0)
     statement = (
-        select(Job.id, Job.spec, Job.quorum)
+        select(Job.id, Job.spec, Job.quorum, Job.kind)
         .outerjoin(running, running.c.namespace_id == Job.namespace_id)
         .outerjoin(JobTurn, JobTurn.namespace_id == Job.namespace_id)
         .where(Job.state == "queued", Job.available_at <= clock.now(), *_fits(runner, hello))
@@ -138,7 +139,10 @@ def _suits(db: Session, runner: Runner, hello: RunnerHello, job: _Waiting) -> bo
         )
         if db.scalar(voted.limit(1)) is not None:
             return False
-    return runner.is_trusted or is_all_public(db, [*_inputs(job), *_outputs(job)])
+    if runner.is_trusted:
+        return True
+    is_harmless = job.kind == ENGINE or is_only_data(job.kind, job.spec)
+    return is_harmless and is_all_public(db, [*_inputs(job), *_outputs(job)])
 
 
 def _works_for(job: _Waiting, runner: Runner) -> bool:
@@ -171,7 +175,7 @@ def claim_job(
         job = db.scalars(statement.execution_options(populate_existing=True)).first()
         if job is None or job.state != "queued" or not _may_run(db, job):
             continue
-        if _suits(db, runner, hello, _Waiting(job.id, job.spec, job.quorum)):
+        if _suits(db, runner, hello, _Waiting(job.id, job.spec, job.quorum, job.kind)):
             return _take(db, rt, runner, job, hub_url)
     return None
 

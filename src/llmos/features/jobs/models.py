@@ -111,7 +111,7 @@ class Job(Base):
     gpu_memory_bytes: Mapped[int] = mapped_column(default=0)
     disk_bytes: Mapped[int] = mapped_column(default=0)
     needs_container: Mapped[bool] = mapped_column(default=False)
-    # May go to machines nobody vouches for: a recipe, public inputs, no secrets.
+    # May go to machines nobody vouches for: a recipe, public inputs, no secrets or variables.
     is_open: Mapped[bool] = mapped_column(default=False)
     quorum: Mapped[int] = mapped_column(default=1)
     timeout_s: Mapped[float] = mapped_column(default=1800.0)

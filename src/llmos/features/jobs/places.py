@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -88,6 +89,18 @@ def create_outputs(
     """Make the repositories that are missing, so that the job's token can be limited to them."""
     for output in outputs:
         create_repo(db, actor, rt, name=output.repo, repo_type=RepoType(output.type), visibility=visibility)
+
+
+# Where inputs of a job for machines nobody vouches for may lie: far from every program.
+_DATA_FOLDERS = ("inputs", "data")
+
+
+def is_only_data(kind: str, spec: Mapping[str, Any]) -> bool:
+    """Whether a machine that runs this job runs nothing but its own training side: a recipe, with no
+    variables or secrets of the job's own, and inputs where no program is looked for."""
+    if kind != "recipe" or spec.get("environment") or spec.get("secret_names"):
+        return False
+    return all(str(item["path"]).split("/")[1] in _DATA_FOLDERS for item in spec.get("inputs", ()))
 
 
 def is_all_public(db: Session, places: Iterable[JobInput | JobOutput]) -> bool:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from llmos.core.errors import BadRequest, LlmosError, NotBuilt
 from llmos.core.names import split_repo_name
+from llmos.core.variables import steers_programs
 from llmos.features.jobs.flavors import DEFAULT_FLAVOR, find_flavor, refuse_space_image
 from llmos.features.jobs.recipes import recipe_inputs, recipe_outputs, wants_public_output
 from llmos.infra.i18n import lazy
@@ -135,8 +136,8 @@ def parse_request(body: Mapping[str, Any]) -> JobRequest:
         image=_text(body, "dockerImage"),
         command=command,
         arguments=_texts(body, "arguments"),
-        environment=_variables(body, "environment"),
-        secrets=_variables(body, "secrets"),
+        environment=_variables(body, "environment", is_recipe=recipe is not None),
+        secrets=_variables(body, "secrets", is_recipe=recipe is not None),
         recipe=recipe,
         volumes=_volumes(body, recipe),
         outputs=_outputs(body, recipe),
@@ -218,7 +219,8 @@ def _texts(body: Mapping[str, Any], field: str) -> list[str]:
     return items
 
 
-def _variables(body: Mapping[str, Any], field: str) -> dict[str, str]:
+def _variables(body: Mapping[str, Any], field: str, *, is_recipe: bool) -> dict[str, str]:
+    """A recipe is data: what would change the program that reads it is refused."""
     value = body.get(field)
     if value is None:
         return {}
@@ -233,6 +235,15 @@ def _variables(body: Mapping[str, Any], field: str) -> dict[str, str]:
             )
         if not isinstance(item, str | int | float) or "\0" in str(item) or len(str(item)) > MAX_TEXT_CHARS:
             raise _bad(field, lazy("%(field)s: the value of %(key)s must be a text.", field=field, key=key))
+        if is_recipe and steers_programs(key):
+            raise _bad(
+                field,
+                lazy(
+                    "%(field)s: a training may not set %(key)s, which decides what programs load.",
+                    field=field,
+                    key=key,
+                ),
+            )
         found[key] = str(item).lower() if isinstance(item, bool) else str(item)
     return found
 

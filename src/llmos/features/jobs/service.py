@@ -17,7 +17,13 @@ from llmos.features.jobs.ending import end_job, settle_waiting
 from llmos.features.jobs.flavors import find_flavor, needs_container
 from llmos.features.jobs.leases import lock_job
 from llmos.features.jobs.models import Job, JobNeed
-from llmos.features.jobs.places import create_outputs, is_all_public, missing_outputs, resolve_inputs
+from llmos.features.jobs.places import (
+    create_outputs,
+    is_all_public,
+    is_only_data,
+    missing_outputs,
+    resolve_inputs,
+)
 from llmos.features.jobs.policy import can_see, check_run_jobs
 from llmos.features.jobs.requests import JobRequest
 from llmos.features.jobs.rules import ENGINE, PENDING, after_cancel
@@ -59,7 +65,7 @@ def submit(
     job = _new_job(rt, actor, namespace, request, inputs)
     job.schedule_id, job.copied_from = schedule_id, copied_from
     outputs = [JobOutput(**output.model_dump()) for output in request.outputs]
-    job.is_open = request.kind == "recipe" and not request.secrets and is_all_public(db, [*inputs, *outputs])
+    job.is_open = is_only_data(job.kind, job.spec) and is_all_public(db, [*inputs, *outputs])
     needs = _access_needs(db, actor, request.depends_on)
     job.state = "waiting" if needs else "queued"
     db.add(job)
