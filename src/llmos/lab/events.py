@@ -73,14 +73,22 @@ class Reporter:
     def progress(self, done: float, total: float, unit: str) -> None:
         self._emit(Progress(done=done, total=total, unit=unit))
 
-    def bar(self, done: int, total: int, unit: str) -> None:
-        """Progress that people at a terminal see as one line, written over until all is done."""
+    @property
+    def has_terminal(self) -> bool:
+        """Whether a person watches: bars are drawn for nobody else."""
+        return not self._quiet and sys.stdout.isatty()
+
+    def bar(self, done: float, total: float, unit: str, *, what: str = "") -> None:
+        """Progress that people at a terminal see as one line, written over until all is done.
+
+        `what` stands before it.
+        """
         self.progress(done, total, unit)
-        if not self._quiet and sys.stdout.isatty():
-            filled = 30 * done // max(total, 1)
+        if self.has_terminal:
+            filled = min(30, int(30 * done / total)) if total else 30
             end = "\n" if done >= total else ""
-            line = f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {total:,} {unit}"
-            print(line, end=end, flush=True, file=sys.stdout)
+            line = f"[{'#' * filled}{'.' * (30 - filled)}] {done:,.0f} of {total:,.0f} {unit}"
+            print(f"\r{what} {line}" if what else f"\r{line}", end=end, flush=True, file=sys.stdout)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Points of curves. People see a line at most every second; the rest sees all."""

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,14 +48,14 @@ class Corpus:
     def __len__(self) -> int:
         return self.statistics.train
 
-    def examples(self, part: Part) -> Iterator[Example]:
-        """The examples of a part in their order, read as a stream."""
+    def examples(self, part: Part, *, every: int = 1) -> Iterator[Example]:
+        """The examples of a part in their order, or every second, third, …, read as a stream."""
         with (self.folder / f"{part}.jsonl").open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+            yield from map(json.loads, islice(file, 0, None, every))
 
-    def texts(self, part: Part = "train") -> Iterator[str]:
+    def texts(self, part: Part = "train", *, every: int = 1) -> Iterator[str]:
         """The same as plain text: what a tokenizer learns from and bytes are counted on."""
-        return (example_text(example) for example in self.examples(part))
+        return (example_text(example) for example in self.examples(part, every=every))
 
 
 def load(

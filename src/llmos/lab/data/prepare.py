@@ -17,7 +17,7 @@ from llmos.lab.data.sources import Opened
 from llmos.lab.data.statistics import Statistics
 from llmos.lab.recipes.schema import PRETRAINING, Data
 
-# Told now and then: documents read, bytes read, bytes in all.
+# Told now and then: documents read, bytes read (of a compressed file: at most its size), bytes in all.
 Progress = Callable[[int, int, int], None]
 Files = Mapping[str, IO[bytes]]
 
@@ -27,6 +27,7 @@ LONG_CHARS = 200_000
 LONG_OF_FEW_CHARS = 2000
 _FEW_FILES = 40
 _TELL_EVERY = 200
+_TELL_EVERY_BYTES = 1_000_000
 
 
 class _Full(Exception):
@@ -44,7 +45,7 @@ class Reader:
         self.copies = Deduplicator(options.dedup)
         self.languages = frozenset(options.languages)
         self.statistics = Statistics()
-        self.bytes_done = self.bytes_all = 0
+        self.bytes_done = self.bytes_all = self.bytes_told = 0
         self.held_out = 0.0
         self.long_chars = LONG_CHARS
         self.last = b""
@@ -74,19 +75,30 @@ class Reader:
         for file in opened.files:
             columns: dict[str, str] | None = None
             path = file.fetch()
+            end = self.bytes_done + file.size_bytes
             for row in iter_rows(path, unit=source.unit, encoding=source.encoding):
                 if columns is None:
                     columns = choose_columns(self.objective, row, self.data, source, file.name)
-                self._take(example_of(row, columns, file.name), source.weight, out)
+                example = example_of(row, columns, file.name)
+                if self.progress:
+                    self._tell(example, end)
+                self._take(example, source.weight, out)
             if columns is None:
                 raise DataError(f"{file.name} has no rows. Remove it from data, or fill it.")
-            self.bytes_done += file.size_bytes
+            self.bytes_done = end
+
+    def _tell(self, example: Example, end: int) -> None:
+        """Say how far this is; what stands between the texts of a file is counted at its `end`."""
+        assert self.progress is not None
+        size = len(example_text(example).encode("utf-8", "replace"))
+        self.bytes_done = min(self.bytes_done + size, end)
+        if self.statistics.read % _TELL_EVERY == 0 or self.bytes_done - self.bytes_told >= _TELL_EVERY_BYTES:
+            self.bytes_told = self.bytes_done
+            self.progress(self.statistics.read, self.bytes_done, self.bytes_all)
 
     def _take(self, example: Example, weight: float, out: Files) -> None:
         statistics = self.statistics
         statistics.read += 1
-        if self.progress and statistics.read % _TELL_EVERY == 0:
-            self.progress(statistics.read, self.bytes_done, self.bytes_all)
         if self.is_text:
             example = {"text": normalise(str(example["text"] or ""), self.cleaning)}
         text = example_text(example)

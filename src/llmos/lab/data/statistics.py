@@ -61,26 +61,47 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class TokenStatistics:
-    """What became of the text: `fertility` in tokens a word (a Chinese character is one)."""
+class Spelling:
+    """How a tokenizer spells texts: `fertility` in tokens a word (a Chinese character is one)."""
 
+    bytes_per_token: float
+    fertility: float
+    unknown_share: float
+
+
+@dataclass(frozen=True)
+class TokenStatistics:
+    """What a tokenizer makes of the texts to learn from.
+
+    `vocabulary_coverage` is the share of the vocabulary that occurs at all. Where `is_sample`, the
+    figures are those of a part of the texts, and `tokens` is reckoned from it. `languages` are of at
+    most a sample.
+    """
+
+    documents: int
     tokens: int
     bytes_per_token: float
     fertility: float
+    unknown_share: float
     vocab_size: int
     vocabulary_coverage: float
+    is_sample: bool = False
+    languages: dict[str, Spelling] = field(default_factory=dict)
 
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
-def token_statistics(cache_facts: Mapping[str, Any], statistics: Statistics) -> TokenStatistics:
-    """From the facts of a token cache of the training part and the statistics of its documents.
-
-    `vocabulary_coverage` is the share of the vocabulary that occurs at all.
-    """
-    tokens = int(cache_facts["tokens"])
-    return TokenStatistics(
-        tokens=tokens,
-        bytes_per_token=statistics.size_bytes / max(tokens, 1),
-        fertility=tokens / max(statistics.words, 1),
-        vocab_size=int(cache_facts["vocab_size"]),
-        vocabulary_coverage=int(cache_facts["used_tokens"]) / int(cache_facts["vocab_size"]),
-    )
+    def sentence(self) -> str:
+        """One line for people."""
+        about, least = ("about ", "at least ") if self.is_sample else ("", "")
+        parts = [
+            f"{self.documents:,} documents are {about}{self.tokens:,} tokens",
+            f"{self.fertility:.2f} tokens a word",
+            f"{self.bytes_per_token:.2f} bytes a token",
+            f"{least}{self.vocabulary_coverage:.0%} of {self.vocab_size:,} in the vocabulary used",
+            f"{self.unknown_share:.2%} unknown",
+        ]
+        if len(self.languages) > 1:
+            each = (f"{name} {one.bytes_per_token:.2f}" for name, one in self.languages.items())
+            parts.append(f"bytes a token by language: {', '.join(each)}")
+        return "; ".join(parts)

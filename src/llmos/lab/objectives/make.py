@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,32 @@ from llmos.lab.tokenizers.train import fast_of
 
 
 def token_caches(
-    recipe: Recipe, corpus: Corpus, tokenizer: Any, cache: Path
+    recipe: Recipe,
+    corpus: Corpus,
+    tokenizer: Any,
+    cache: Path,
+    *,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[TokenCache, TokenCache | None]:
-    """Tokens of the training and held-out texts, read from `cache` where they are known already."""
-    train = _tokens(recipe, corpus, tokenizer, cache, "train")
+    """Tokens of the training and held-out texts, read from `cache` where they are known already.
+
+    While they are made `progress` is told how many bytes of the training texts were read.
+    """
+    train = _tokens(recipe, corpus, tokenizer, cache, "train", progress)
     held_out = (
         _tokens(recipe, corpus, tokenizer, cache, "validation") if corpus.statistics.validation else None
     )
     return train, held_out
 
 
-def _tokens(recipe: Recipe, corpus: Corpus, tokenizer: Any, cache: Path, part: Part) -> TokenCache:
+def _tokens(
+    recipe: Recipe,
+    corpus: Corpus,
+    tokenizer: Any,
+    cache: Path,
+    part: Part,
+    progress: Callable[[int], None] | None = None,
+) -> TokenCache:
     bos, eos = _ends(recipe, tokenizer)
     fast = fast_of(tokenizer)
     spelling = hashlib.blake2b(fast.to_str().encode(), digest_size=16).hexdigest()
@@ -39,8 +55,17 @@ def _tokens(recipe: Recipe, corpus: Corpus, tokenizer: Any, cache: Path, part: P
     found = open_cache(folder)
     if found is not None:
         return found
-    items = iter_token_ids(corpus.texts(part), fast, bos_id=bos, eos_id=eos)
+    texts = _watched(corpus.texts(part), progress) if progress else corpus.texts(part)
+    items = iter_token_ids(texts, fast, bos_id=bos, eos_id=eos)
     return write_cache(items, folder, vocab_size=len(tokenizer), facts=facts)
+
+
+def _watched(texts: Iterable[str], progress: Callable[[int], None]) -> Iterator[str]:
+    done = 0
+    for text in texts:
+        yield text
+        done += len(text.encode("utf-8", "replace"))
+        progress(done)
 
 
 def _ends(recipe: Recipe, tokenizer: Any) -> tuple[int | None, int | None]:

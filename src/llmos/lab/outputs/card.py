@@ -53,7 +53,8 @@ class CardFacts:
     """What the card tells. `metrics` may hold `name_low` and `name_high`, the ends of an interval.
 
     `base` and each of `sources` are dicts with `name` or `dataset`, `revision`, `licence`; `energy` is
-    `Energy.to_json()`; `recipe` the YAML as it was run.
+    `Energy.to_json()`; `recipe` the YAML as it was run; `statistics` those of the data, with
+    `TokenStatistics.to_json()` as `spelling`.
     """
 
     name: str
@@ -248,7 +249,25 @@ def _data(facts: CardFacts) -> str:
             f"\n\n{counts.get('read', 0):,} documents were read, {counts.get('train', 0):,} learnt from, "
             f"{counts.get('validation', 0):,} held out{ends}; left out: {dropped}."
         )
+        text += _spelling(counts.get("spelling"))
     return "## Data\n\n" + "\n".join(rows) + text
+
+
+def _spelling(found: Mapping[str, Any] | None) -> str:
+    """What the tokenizer made of the texts."""
+    if not found:
+        return ""
+    about, least = ("about ", "at least ") if found["is_sample"] else ("", "")
+    text = (
+        f"\n\nThey make {about}{found['tokens']:,} tokens: {found['bytes_per_token']:.2f} bytes each, "
+        f"{found['fertility']:.2f} a word (a Chinese character is one); {least}"
+        f"{found['vocabulary_coverage']:.0%} of the vocabulary of {found['vocab_size']:,} occurs, "
+        f"{found['unknown_share']:.2%} of the tokens are unknown."
+    )
+    if len(found["languages"]) > 1:
+        each = (f"{name} {one['bytes_per_token']:.2f}" for name, one in found["languages"].items())
+        text += f" Bytes a token by language: {', '.join(each)}."
+    return text
 
 
 def _files(names: list[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmos.lab.data.encode import pieces
+from llmos.lab.data.encode import all_cores, pieces
 from llmos.lab.data.language import language_of
 from llmos.lab.data.statistics import count_words
 
@@ -49,24 +49,82 @@ def compare(tokenizers: Mapping[str, Tokenizer], texts: Mapping[str, list[str]])
     ]
 
 
+@dataclass(frozen=True)
+class Count:
+    """What some texts came to; counts add up."""
+
+    size_bytes: int = 0
+    words: int = 0
+    tokens: int = 0
+    unknown: int = 0
+    used: frozenset[int] = frozenset()
+
+    def __add__(self, other: Count) -> Count:
+        return Count(
+            self.size_bytes + other.size_bytes,
+            self.words + other.words,
+            self.tokens + other.tokens,
+            self.unknown + other.unknown,
+            self.used | other.used,
+        )
+
+    @property
+    def bytes_per_token(self) -> float:
+        return self.size_bytes / max(self.tokens, 1)
+
+    @property
+    def fertility(self) -> float:
+        return self.tokens / max(self.words, 1)
+
+    @property
+    def unknown_share(self) -> float:
+        return self.unknown / max(self.tokens, 1)
+
+
+def unknown_ids(tokenizer: Tokenizer) -> set[int]:
+    """The tokens that stand for what the tokenizer cannot spell."""
+    found = (tokenizer.token_to_id(token) for token in ("[UNK]", "<unk>"))
+    return {number for number in found if number is not None}
+
+
+def count(tokenizer: Tokenizer, texts: Iterable[str]) -> Count:
+    """The tokens of `texts`, and what they spell."""
+    parts = [part for text in texts for part in pieces(text)]
+    return _counted(tokenizer, parts, _encoded(tokenizer, parts))
+
+
+def _encoded(tokenizer: Tokenizer, parts: list[str]) -> list[list[int]]:
+    with all_cores():
+        return [e.ids for e in tokenizer.encode_batch_fast(parts, add_special_tokens=False)]
+
+
+def _counted(tokenizer: Tokenizer, parts: list[str], encoded: list[list[int]]) -> Count:
+    unknown = unknown_ids(tokenizer)
+    return Count(
+        size_bytes=sum(len(part.encode("utf-8", "replace")) for part in parts),
+        words=sum(map(count_words, parts)),
+        tokens=sum(map(len, encoded)),
+        unknown=sum(token in unknown for ids in encoded for token in ids),
+        used=frozenset(token for ids in encoded for token in ids),
+    )
+
+
 def _spelling(name: str, tokenizer: Tokenizer, language: str, texts: list[str]) -> Spelling:
     parts = [part for text in texts for part in pieces(text)]
-    encoded = [e.ids for e in tokenizer.encode_batch_fast(parts, add_special_tokens=False)]
-    unknown = {tokenizer.token_to_id(token) for token in ("[UNK]", "<unk>")} - {None}
-    tokens = max(sum(map(len, encoded)), 1)
-    size = sum(len(part.encode()) for part in parts)
-    decoded = tokenizer.decode_batch(encoded, skip_special_tokens=False)
+    encoded = _encoded(tokenizer, parts)
+    found = _counted(tokenizer, parts, encoded)
+    vocab_size = tokenizer.get_vocab_size()
     return Spelling(
         tokenizer=name,
         language=language,
-        vocab_size=tokenizer.get_vocab_size(),
-        size_bytes=size,
-        tokens=tokens,
-        bytes_per_token=size / tokens,
-        fertility=tokens / max(sum(map(count_words, parts)), 1),
-        unknown_share=sum(token in unknown for ids in encoded for token in ids) / tokens,
-        vocabulary_coverage=len({token for ids in encoded for token in ids}) / tokenizer.get_vocab_size(),
-        is_lossless=decoded == parts,
+        vocab_size=vocab_size,
+        size_bytes=found.size_bytes,
+        tokens=found.tokens,
+        bytes_per_token=found.bytes_per_token,
+        fertility=found.fertility,
+        unknown_share=found.unknown_share,
+        vocabulary_coverage=len(found.used) / vocab_size,
+        is_lossless=tokenizer.decode_batch(encoded, skip_special_tokens=False) == parts,
     )
 
 

@@ -39,7 +39,7 @@ def finish(
         "finished_at": datetime.now(UTC).isoformat(),
     }
     sources = run.corpus.sources
-    used = {"energy": energy.to_json() if energy else None}
+    used = {"energy": energy.to_json() if energy else None, "data": _data(run)}
     write_json(
         run.output / "metrics.json", result.for_others() | {"machine": machine, "sources": sources} | used
     )
@@ -67,6 +67,11 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     (folder / "training_args.bin").unlink(missing_ok=True)
 
 
+def _data(run: Run) -> dict[str, Any]:
+    """What was read, and what the tokenizer made of it."""
+    return run.corpus.statistics.to_json() | {"spelling": run.spelt.to_json() if run.spelt else None}
+
+
 def _card(run: Run, result: Result, machine: dict[str, Any], energy: Energy | None) -> CardFacts:
     from llmos.lab.samples import LICENCES
 
@@ -78,7 +83,7 @@ def _card(run: Run, result: Result, machine: dict[str, Any], energy: Energy | No
         parameters=result.parameters,
         base=run.base,
         trained_parameters=result.trained_parameters,
-        statistics=run.corpus.statistics.to_json(),
+        statistics=_data(run),
         steps=result.steps,
         tokens=result.tokens,
         seconds=result.seconds,

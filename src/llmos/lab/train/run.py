@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from llmos.lab.data.loader import Corpus, load
+from llmos.lab.data.statistics import TokenStatistics
 from llmos.lab.events import Reporter
 from llmos.lab.models.build import build_model, count_parameters
 from llmos.lab.models.norms import use_whole_norms
+from llmos.lab.models.positions import longest_row
 from llmos.lab.models.quantized import check_library
 from llmos.lab.models.rotary import use_whole_rotation
 from llmos.lab.objectives.make import labels_of, make_objective
 from llmos.lab.outputs.energy import EnergyMeter
+from llmos.lab.pace import Pace
 from llmos.lab.recipes.resolve import Default, resolve
 from llmos.lab.recipes.schema import PRETRAINING, TUNED_BY_TRL, Recipe
 from llmos.lab.train import team
@@ -31,6 +34,7 @@ from llmos.lab.train.errors import OutOfMemory, TrainingStopped
 from llmos.lab.train.finish import finish, pushing_checkpoints, write_recipe
 from llmos.lab.train.places import cache_folder, find_base, find_tokenizer
 from llmos.lab.train.samples import write_samples
+from llmos.lab.train.spelling import spell
 from llmos.lab.train.trainer import LabTrainer
 
 
@@ -48,6 +52,7 @@ class Run:
     cache: Path
     written: Recipe
     base: dict[str, Any] | None = None
+    spelt: TokenStatistics | None = None
 
 
 @dataclass
@@ -92,14 +97,18 @@ def prepare(
     set_threads(full.training.threads)
     cache = cache_folder()
     reporter.phase("data")
-    corpus = load(full.data, full.objective, cache=cache, base=root)
+    with Pace(reporter, "Reading", "MB read", scale=1e6) as pace:
+        corpus = load(
+            full.data, full.objective, cache=cache, base=root, progress=lambda _, *size: pace(*size)
+        )
     reporter.say(corpus.statistics.sentence())
     reporter.phase("model")
     base = find_base(full)
     tokenizer = find_tokenizer(full, corpus, base, kept=resume)
+    spelt = spell(full, corpus, tokenizer, cache, reporter)
     labels = labels_of(full, corpus)
     model = make_model(full, tokenizer, labels, base)
-    return Run(full, defaults, corpus, tokenizer, model, labels, output, cache, recipe, base)
+    return Run(full, defaults, corpus, tokenizer, model, labels, output, cache, recipe, base, spelt)
 
 
 def make_model(full: Recipe, tokenizer: Any, labels: list[str], base: dict[str, Any] | None) -> Any:
@@ -124,11 +133,9 @@ def _be_quiet() -> None:
 
 def _fit_length(recipe: Recipe, model: Any) -> None:
     """Rows no longer than the model can take: a base may be shorter than the default, not than asked."""
-    most = getattr(model.config, "max_position_embeddings", None)
+    most = longest_row(model)
     if not most or recipe.training.sequence_length is None:
         return
-    if model.config.model_type == "roberta":
-        most -= model.config.pad_token_id + 1
     if recipe.training.sequence_length > most:
         if recipe.model.base is None or "sequence_length" in recipe.training.model_fields_set:
             raise TrainingStopped(
