@@ -103,10 +103,18 @@ def test_options_beside_a_recipe_are_said_in_its_place(
     assert written.data.sources[0].files == [str(recipe.parent / "a.txt")]
     assert (written.training.max_minutes, written.training.max_steps, written.training.seed) == (2, None, 3)
     assert written.push.repo == "ada/x"
+    assert "--defaults" in started[0]
+    assert "--defaults" not in _started(started, [*words, "--no-defaults"])
+    assert "--defaults" not in _started(started, [*words, "--json"])
     refused = CliRunner().invoke(main, [*words, "--family", "bert"])
     assert "needs a family of llama" in refused.output
     assert "Name a recipe (a file, or quickstart)" in CliRunner().invoke(main, ["train"]).output
     assert "There is no file quickstop" in CliRunner().invoke(main, ["train", "quickstop"]).output
+
+
+def _started(started: list[list[str]], words: list[str]) -> list[str]:
+    CliRunner().invoke(main, words)
+    return started[-1]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from llmos.cli.context import json_option, refusals_as_messages
     "--data", multiple=True, metavar="FILE", help="Files, patterns or dataset:ada/poems; repeatable."
 )
 @click.option("--base", help="A folder or model to go on from; without it a new model is made.")
-@click.option("--family", help="Of a new model: llama, gpt2, qwen, bert, roberta, albert, t5, bart.")
+@click.option(
+    "--family", help="Of a new model: llama, gpt2, qwen, bert, roberta, xlm-roberta, albert, t5, bart."
+)
 @click.option("--preset", help="Size of a new model: nano, tiny, small, base, medium, large.")
 @click.option("--max-minutes", type=float, help="Stop after so many minutes.")
 @click.option("--max-steps", type=int, help="Stop after so many steps.")
@@ -26,7 +28,11 @@ from llmos.cli.context import json_option, refusals_as_messages
 )
 @click.option("--push", metavar="NAME", help="Commit the model to this repository, as ada/tiny-llm.")
 @click.option("--dry-run", is_flag=True, help="Print size, memory, tokens and time, and do not train.")
-@click.option("--defaults", is_flag=True, help="Print every default with its reason first.")
+@click.option(
+    "--defaults/--no-defaults",
+    default=True,
+    help="Print every default with its reason first, unless --json.",
+)
 @json_option
 @refusals_as_messages
 def command(
@@ -83,5 +89,5 @@ def command(
         if not as_json:
             click.echo(text)
     arguments = ["run", str(recipe), "--output", str(output)]
-    arguments += ["--dry-run"] * dry_run + ["--json"] * as_json + ["--defaults"] * defaults
+    arguments += ["--dry-run"] * dry_run + ["--json"] * as_json + ["--defaults"] * (defaults and not as_json)
     raise SystemExit(run_lab(arguments))

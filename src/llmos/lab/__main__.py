@@ -142,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
         return _check(options)
     from llmos.lab.events import Reporter
     from llmos.lab.recipes.load import load_recipe
-    from llmos.lab.recipes.resolve import describe, resolve
+    from llmos.lab.recipes.resolve import say_defaults
 
     recipe = load_recipe(options.recipe)
     # Of several processes (torchrun) the first one speaks.
@@ -150,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
     events = options.events if is_first else None
     with Reporter(events=events, quiet=options.as_json or not is_first) as reporter:
         if options.defaults:
-            reporter.say(describe(resolve(recipe)[1]))
+            say_defaults(recipe, reporter)
         root = options.recipe.resolve().parent
         if options.dry_run:
             from llmos.lab.train.estimate import estimate

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.lab.events import Reporter
-from llmos.lab.inputs import laid_inputs
+from llmos.lab.inputs import laid_inputs, laid_revisions
 from llmos.lab.train.device import ENVIRONMENT
 from llmos.lab.train.errors import exit_code
 
@@ -77,16 +77,20 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
 
     from llmos.lab.cluster_work import Post, lay_out
     from llmos.lab.recipes.load import parse_recipe
+    from llmos.lab.recipes.resolve import say_defaults
     from llmos.lab.recipes.schema import TUNED_BY_TRL
 
     text = options.recipe.read_text(encoding="utf-8")
-    gpus, workers = _plan(options.workers, one=parse_recipe(text).objective in TUNED_BY_TRL)
+    recipe = parse_recipe(text)
+    say_defaults(recipe, reporter)
+    gpus, workers = _plan(options.workers, one=recipe.objective in TUNED_BY_TRL)
     queue = Queue(maxsize=16, actor_options={"num_cpus": 0})
     # Beside what the run makes: whoever removes that removes this.
     with tempfile.TemporaryDirectory(prefix=".ray-", dir=options.output.absolute().parent) as storage:
         work = {
             "recipe": text,
             "inputs": {name: lay_out(Path(path)) for name, path in laid_inputs().items()},
+            "revisions": laid_revisions(),
             "resume": lay_out(options.resume) if options.resume else None,
             "queue": queue,
             "run": uuid.uuid4().hex,

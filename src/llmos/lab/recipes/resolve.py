@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from llmos.lab.events import Reporter
 from llmos.lab.models.presets import LEAST_WORDPIECE, PRESETS, SMALL, TOKENIZER_OF
 from llmos.lab.recipes.schema import (
     FAMILY_OF,
@@ -153,6 +154,11 @@ def describe(defaults: list[Default]) -> str:
 
 
 def _plain(value: Any) -> str:
+def say_defaults(recipe: Recipe, reporter: Reporter) -> None:
+    """Tell whoever started the run what it leaves open, and what is done about it."""
+    reporter.say(f"What the recipe leaves open, and why so:\n{describe(resolve(recipe)[1])}")
+
+
     if value is None or value in ([], {}, ""):
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
