@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+import llmos
 from llmos.runner import programs
 from llmos.runner.cgroups import GroupMaker
 from llmos.runner.energy import EnergyMeter
 from llmos.runner.events import EventReader
+from llmos.runner.executors import RESUME_PATH
 from llmos.runner.lines import MAX_LINE_CHARS, LineSplitter
 from llmos.runner.machine import Machine, Python
 from llmos.runner.spool import Spool
@@ -116,6 +119,22 @@ def test_what_an_image_means(tmp_path: Path) -> None:
         programs.plan_recipe(spec, machine, [], events_fd=3)
 
 
+def test_a_recipe_is_told_where_its_inputs_lie_and_at_which_commits(tmp_path: Path) -> None:
+    machine = Machine((0,), 2**30, lab=Path(sys.executable))
+    spec = {"job_id": "1", "attempt": 2, "owner": "ada", "recipe": {}, "hub_url": "http://hub"}
+    base = {"type": "model", "repo": "ada/base", "revision": "8f" * 20, "path": "/inputs/models/ada/base"}
+    bucket = {"type": "bucket", "repo": "ada/things", "revision": None, "path": "/data"}
+    kept = base | {"revision": "a" * 40, "path": RESUME_PATH}
+    inputs = [(item, tmp_path) for item in (base, bucket, kept)]
+    program = programs.plan_recipe(spec, machine, inputs, events_fd=3, resume=RESUME_PATH)
+    assert "--defaults" in program.command, "a job's log says what the recipe leaves open"
+    env = program.env
+    assert json.loads(env["LLMOS_INPUTS"]) == {
+        "model:ada/base": "/inputs/models/ada/base", "bucket:ada/things": "/data",
+    }  # fmt: skip
+    assert json.loads(env["LLMOS_INPUT_REVISIONS"]) == {"model:ada/base": "8f" * 20}
+
+
 def test_only_a_job_with_network_gets_its_token(tmp_path: Path) -> None:
     machine = Machine((0,), 2**30, pythons={"3.12": Python("3.12", Path("/usr/bin/python3.12"), None)})
     spec = {
@@ -125,6 +144,37 @@ def test_only_a_job_with_network_gets_its_token(tmp_path: Path) -> None:
     found = programs.plan_command(spec, machine, tmp_path)
     assert found.env["HF_TOKEN"] == "hf_x"
     assert found.env["HF_ENDPOINT"] == "http://other"
+
+
+def _lab_machine(tmp_path: Path) -> Machine:
+    return Machine((0,), 2**30, lab=Path(sys.executable))
+
+
+def test_a_recipe_brings_no_program_along(tmp_path: Path) -> None:
+    """Whatever the hub passes on: the training side's own variables win, and it loads its own files."""
+    spec = {
+        "job_id": "1", "attempt": 1, "owner": "ada", "hub_url": "http://hub", "recipe": {},
+        "environment": {"PYTHONPATH": "/data", "LD_PRELOAD": "/data/x.so", "Path": "/data", "WORD": "a",
+                        "LLMOS_INPUTS": "{}", "OMP_WAIT_POLICY": "active"},
+        "secrets": {"PYTHONSTARTUP": "/data/x.py", "BASH_ENV": "/data/x.sh"},
+    }  # fmt: skip
+    item = {"type": "dataset", "repo": "ada/poems", "path": "/data"}
+    env = programs.plan_recipe(spec, _lab_machine(tmp_path), [(item, tmp_path)], events_fd=3).env
+    assert env["PYTHONPATH"] == str(Path(llmos.__path__[0]).parent)
+    assert not {"LD_PRELOAD", "Path", "PYTHONSTARTUP", "BASH_ENV"} & set(env)
+    assert (env["WORD"], env["OMP_WAIT_POLICY"]) == ("a", "passive")
+    assert json.loads(env["LLMOS_INPUTS"]) == {"dataset:ada/poems": "/data"}
+    assert env["PYTHONSAFEPATH"] == env["PYTHONNOUSERSITE"] == "1"
+
+
+@pytest.mark.parametrize("place", ["/job/torch", "/job/.local/lib", "/tmp/cache", "lab", "above the lab"])
+def test_no_input_lies_where_the_training_side_looks_for_programs(tmp_path: Path, place: str) -> None:
+    package = Path(llmos.__path__[0])
+    path = {"lab": str(package / "lab"), "above the lab": f"/{package.parts[1]}"}.get(place, place)
+    spec = {"job_id": "1", "attempt": 1, "owner": "ada", "hub_url": "http://hub", "recipe": {}}
+    item = {"type": "dataset", "repo": "ada/poems", "path": path}
+    with pytest.raises(programs.NoProgram, match="cannot be laid"):
+        programs.plan_recipe(spec, _lab_machine(tmp_path), [(item, tmp_path)], events_fd=3)
 
 
 @pytest.mark.parametrize("path", ["/usr/x", "/", "data", "/data/../etc", "/job", "/opt/llmos/bin", "/proc"])

@@ -82,6 +82,7 @@ def train_here(work: dict[str, Any]) -> None:
     try:
         inputs = {name: pick_up(laid, own / "inputs" / name) for name, laid in work["inputs"].items()}
         os.environ["LLMOS_INPUTS"] = json.dumps({name: str(path) for name, path in inputs.items()})
+        os.environ["LLMOS_INPUT_REVISIONS"] = json.dumps(work["revisions"])
         os.environ["LLMOS_LAB_CACHE"] = str(shared / "cache")
         resume = pick_up(work["resume"], own / "checkpoint") if work["resume"] else None
         _train(work, own, resume, is_first=place.get_world_rank() == 0)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import llmos
+from llmos.core.variables import steers_programs
+from llmos.runner.executors import RESUME_PATH
 from llmos.runner.limits import Mount
 from llmos.runner.machine import Machine, Python, python_environment_prefixes
 
@@ -104,16 +106,30 @@ def plan_recipe(
     """The training lab on the job's recipe. Raises NoProgram.
 
     `LLMOS_INPUTS` tells the lab where repositories the recipe names lie: `{"dataset:ada/poems":
-    "/inputs/0"}`.
+    "/inputs/0"}`, and `LLMOS_INPUT_REVISIONS` at which commits.
     """
     lab, mounts, env = _lab(spec, machine, "train")
-    command = [lab, "-m", "llmos.lab", "run", "/job/recipe.json", "--events", str(events_fd)]
+    _check_apart([str(item["path"]) for item, _ in inputs], mounts)
+    command = [lab, "-m", "llmos.lab", "run", "/job/recipe.json", "--events", str(events_fd), "--defaults"]
     if resume:
         command += ["--resume", resume]
-    laid = {f"{item['type']}:{item['repo']}": item["path"] for item, _ in inputs}
-    env["LLMOS_INPUTS"] = json.dumps(laid)
+    env |= name_inputs((item, item["path"]) for item, _ in inputs)
     files = (("recipe.json", json.dumps(spec.get("recipe") or {}, ensure_ascii=False)),)
-    return Program(tuple(command), env | _asked_env(spec), tuple(mounts), files=files)
+    return Program(tuple(command), _harmless_env(spec) | env, tuple(mounts), files=files)
+
+
+def name_inputs(laid: Iterable[tuple[Mapping[str, Any], str]]) -> dict[str, str]:
+    """The variables that tell the lab where inputs lie and at which commits.
+
+    The checkpoint to go on from is none of them: its repository may be one that the recipe reads, too.
+    """
+    known = [
+        (f"{i['type']}:{i['repo']}", path, i.get("revision")) for i, path in laid if i["path"] != RESUME_PATH
+    ]
+    return {
+        "LLMOS_INPUTS": json.dumps({name: path for name, path, _ in known}),
+        "LLMOS_INPUT_REVISIONS": json.dumps({name: commit for name, _, commit in known if commit}),
+    }
 
 
 def plan_engine(spec: Mapping[str, Any], machine: Machine, *, channel_fd: int) -> Program:
@@ -131,7 +147,7 @@ def plan_engine(spec: Mapping[str, Any], machine: Machine, *, channel_fd: int) -
         prefixes = python_environment_prefixes(machine.vllm.with_name("python"))
         known = {mount.target for mount in mounts}
         mounts += [Mount(prefix, str(prefix)) for prefix in prefixes if str(prefix) not in known]
-    return Program(tuple(command), env | _asked_env(spec), tuple(mounts))
+    return Program(tuple(command), _harmless_env(spec) | env, tuple(mounts))
 
 
 def _lab(spec: Mapping[str, Any], machine: Machine, what: str) -> tuple[str, list[Mount], dict[str, str]]:
@@ -144,6 +160,8 @@ def _lab(spec: Mapping[str, Any], machine: Machine, what: str) -> tuple[str, lis
     if not any(prefix in package.parents for prefix in prefixes):
         mounts.append(Mount(package, str(package)))
     env = _base_env(spec, path=str(machine.lab.parent)) | {"PYTHONPATH": str(package.parent)}
+    # Nothing is imported from the working folder, nor from a home.
+    env |= {"PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1"}
     env |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"} if not spec.get("network") else {}
     return str(machine.lab), mounts, env
 
@@ -198,3 +216,17 @@ def _base_env(spec: Mapping[str, Any], *, path: str) -> dict[str, str]:
 
 def _asked_env(spec: Mapping[str, Any]) -> dict[str, str]:
     return {**spec.get("environment", {}), **spec.get("secrets", {})}
+
+
+def _harmless_env(spec: Mapping[str, Any]) -> dict[str, str]:
+    """What a job that is data may set: nothing that decides what the training side loads."""
+    return {name: value for name, value in _asked_env(spec).items() if not steers_programs(name)}
+
+
+def _check_apart(paths: Sequence[str], mounts: Sequence[Mount]) -> None:
+    """Refuse inputs laid where the training side looks for programs. Raises NoProgram."""
+    programs = [PurePosixPath(place) for place in ("/job", "/tmp", *(mount.target for mount in mounts))]
+    for path in paths:
+        place = PurePosixPath(os.path.normpath(path))
+        if any(place == one or place in one.parents or one in place.parents for one in programs):
+            raise NoProgram(f"Files of a training cannot be laid at {path}: choose a place below /data.")

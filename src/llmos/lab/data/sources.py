@@ -15,7 +15,7 @@ import yaml
 
 from llmos.lab.data.errors import DataError
 from llmos.lab.data.readers import SUFFIXES, check_readable
-from llmos.lab.inputs import laid_inputs
+from llmos.lab.inputs import Laid, laid_input
 from llmos.lab.recipes.schema import Source
 from llmos.lab.samples import FOLDER as SAMPLES
 from llmos.lab.samples import PREFIX, sample
@@ -73,9 +73,8 @@ def open_source(source: Source, *, base: Path, hub: Hub | None = None) -> Opened
         paths = local_files(source.files, base)
         shipped = tuple(path.name for path in paths if path.resolve().parent == SAMPLES)
         return Opened(source, [_local(path) for path in paths], samples=shipped)
-    laid = laid_inputs().get(f"dataset:{source.dataset}")
-    if laid:
-        return _open_laid(source, Path(laid))
+    if laid := laid_input("dataset", source.dataset):
+        return _open_laid(source, laid)
     if hub is None:
         from llmos.client.hub import Hub
 
@@ -90,14 +89,18 @@ def open_source(source: Source, *, base: Path, hub: Hub | None = None) -> Opened
     return Opened(source, files, repo.name, repo.commit, repo.licence)
 
 
-def _open_laid(source: Source, folder: Path) -> Opened:
-    """A data set whose files a runner laid into `folder`, at the revision the job was given."""
+def _open_laid(source: Source, laid: Laid) -> Opened:
+    """A data set whose files a runner laid, at the commit the hub pinned for the job."""
+    folder = laid.path
     paths = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
-    card = front_matter(folder / "README.md")
-    files = [_local(folder / path) for path in split_files(card, paths, source)]
-    licence = card.get("license")
-    known = licence if isinstance(licence, str) else None
-    return Opened(source, files, source.dataset, source.revision, known)
+    files = [_local(folder / path) for path in split_files(front_matter(folder / "README.md"), paths, source)]
+    return Opened(source, files, source.dataset, laid.revision or source.revision, licence_of(folder))
+
+
+def licence_of(folder: Path) -> str | None:
+    """The licence that the card in a folder names in its front matter."""
+    licence = front_matter(folder / "README.md").get("license")
+    return licence if isinstance(licence, str) else None
 
 
 def front_matter(card: Path) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from llmos.lab.data.loader import Corpus
-from llmos.lab.inputs import laid_inputs
+from llmos.lab.data.sources import licence_of
+from llmos.lab.inputs import laid_input
 from llmos.lab.models.build import ModelError
 from llmos.lab.recipes.schema import DECODERS, ENCODERS, Recipe
 
@@ -31,11 +32,19 @@ def find_base(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def locate_model(name: str, revision: str | None, field: str) -> dict[str, Any]:
-    """The model's files on this machine: a folder, an input the runner laid, or fetched from the hub."""
-    laid = laid_inputs().get(f"model:{name}")
-    path = Path(laid) if laid else Path(name).expanduser()
+    """The model's files on this machine: a folder, an input the runner laid, or fetched from the hub.
+
+    Of a folder and of what was laid its card tells the licence.
+    """
+    laid = laid_input("model", name)
+    path = laid.path if laid else Path(name).expanduser()
     if path.is_dir():
-        return {"name": name if laid else path.name, "path": str(path), "revision": revision, "licence": None}
+        return {
+            "name": name if laid else path.name,
+            "path": str(path),
+            "revision": (laid.revision if laid else None) or revision,
+            "licence": licence_of(path),
+        }
     if name.startswith(("/", ".", "~")) or name.count("/") != 1:
         raise ModelError(f"{field}: {name} is no folder here, and no name of a model as ada/tiny-llm.")
     return _fetch(name, revision)

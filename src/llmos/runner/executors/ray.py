@@ -18,6 +18,7 @@ from llmos.runner import usage
 from llmos.runner.executors import RESUME_PATH, CannotRun, Inputs, Share, limits_of, look_at_time_and_disk
 from llmos.runner.limits import Limits, Outcome
 from llmos.runner.machine import Machine, python_environment_prefixes
+from llmos.runner.programs import name_inputs
 
 LOST = 75  # `llmos.lab.cluster`: workers or cluster are gone
 _ABOUT_LIMIT_S = 120.0
@@ -91,10 +92,10 @@ class RayExecutor:
             "--address", self.cluster.address, "--workers", str(self.cluster.workers),
             "--output", "output", "--events", str(events_fd),
         ]  # fmt: skip
-        laid = {f"{i['type']}:{i['repo']}": str(path) for i, path in inputs if i["path"] != RESUME_PATH}
         resume = [path for item, path in inputs if item["path"] == RESUME_PATH]
         command += ["--resume", str(resume[0])] if resume else []
-        env = _environment(python) | {"LLMOS_INPUTS": json.dumps(laid), "HOME": str(job)}
+        laid = name_inputs((item, str(path)) for item, path in inputs)
+        env = _environment(python) | laid | {"HOME": str(job)}
         return RayRunning(command, env, job.parent, limits_of(spec, share))
 
 

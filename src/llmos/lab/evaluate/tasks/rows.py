@@ -10,7 +10,7 @@ from typing import Any
 from llmos.lab.data.errors import DataError
 from llmos.lab.data.sources import front_matter, local_files, split_files
 from llmos.lab.evaluate.tasks.schema import Task, TaskError
-from llmos.lab.inputs import laid_inputs
+from llmos.lab.inputs import laid_input
 from llmos.lab.recipes.schema import Source
 from llmos.records.errors import RecordError
 from llmos.records.rows import TEXT_SUFFIXES, file_format, read_rows
@@ -54,8 +54,8 @@ def open_folder(
 
 def open_repo(name: str, revision: str | None) -> Dataset:
     """A data set of a hub, pinned to the commit that `revision` is now. Raises what the hub answers."""
-    if laid := laid_inputs().get(f"dataset:{name}"):
-        return open_folder(Path(laid), name=name, repo=name, revision=revision)
+    if laid := laid_input("dataset", name):
+        return open_folder(laid.path, name=name, repo=name, revision=laid.revision or revision)
     from llmos.client.hub import Hub
 
     hub = Hub(retry_for_s=60)
