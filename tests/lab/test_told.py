@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from llmos.lab.__main__ import main
+from llmos.lab.outputs.settings import pinned, resolved_text
+from llmos.lab.recipes.load import parse_recipe
+from llmos.lab.recipes.resolve import resolve
 
 RECIPE = """
 objective: clm
@@ -56,3 +59,40 @@ def test_every_default_is_said_with_its_reason(told: Told) -> None:
         [rate] = [line for line in lines if line.startswith("optimiser.learning_rate")]
         assert rate.split(maxsplit=2)[1:] == ["0.004", "preset nano"]
         assert any(line.startswith("schedule.warmup") and "young moments are noise" in line for line in lines)
+
+
+def test_hyper_parameters_are_recorded_as_they_were_used(told: Told) -> None:
+    text = (told.folder / "recipe.resolved.yaml").read_text(encoding="utf-8")
+    used = parse_recipe(text)
+    assert (used.optimiser.learning_rate, used.optimiser.weight_decay, used.optimiser.beta2) == (
+        4e-3,
+        0.1,
+        0.95,
+    )
+    assert used.tokenizer.train is not None
+    assert (used.tokenizer.train.type, used.tokenizer.train.vocab_size) == ("bpe", 1024)
+    assert resolve(used)[1] == [], "nothing is left open"
+    metrics = json.loads((told.folder / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["resolved"]["optimiser"]["learning_rate"] == 4e-3
+    config = json.loads((told.folder / "config.json").read_text(encoding="utf-8"))
+    assert metrics["shape"] == {
+        "family": "llama", "width": 128, "layers": 2, "heads": 2, "vocabulary": config["vocab_size"],
+        "positions": 32,
+    }  # fmt: skip
+    assert (metrics["rows_per_step"], metrics["precision"] in ("fp32", "bf16")) == (4, True)
+    card = (told.folder / "README.md").read_text(encoding="utf-8")
+    assert f"- Model: llama, width 128, layers 2, heads 2, vocabulary {config['vocab_size']:,}" in card
+    assert "- Optimiser: adamw, learning rate 0.004, cosine, weight decay 0.1, betas 0.9 and 0.95" in card
+    assert "- Batch: 4 rows of at most 32 tokens" in card
+    # As it was written it stays what others fork and compare.
+    assert "learning_rate" not in (told.folder / "recipe.yaml").read_text(encoding="utf-8")
+
+
+def test_what_was_read_is_pinned_in_the_recipe_as_used() -> None:
+    full, _ = resolve(
+        parse_recipe("objective: clm\ndata: {sources: [{dataset: ada/a}]}\nmodel: {base: ada/b}")
+    )
+    used = pinned(full, {"name": "ada/b", "revision": "b" * 40}, [{"dataset": "ada/a", "revision": "a" * 40}])
+    found = parse_recipe(resolved_text(used))
+    assert (found.data.sources[0].revision, found.model.revision) == ("a" * 40, "b" * 40)
+    assert full.model.revision is None

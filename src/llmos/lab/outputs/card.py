@@ -76,6 +76,8 @@ class CardFacts:
     library: str = "transformers"
     stopped: str = ""
     has_curve: bool = True
+    # Hyper-parameters as they were used, a line each.
+    settings: Sequence[str] = ()
     # Licences of the files that LLMOS ships, by name; of other local files nobody knows them.
     file_licences: Mapping[str, str] = field(default_factory=dict)
 
@@ -285,6 +287,7 @@ def _training(facts: CardFacts) -> str:
         if facts.energy.get("co2_grams") is not None:
             energy += f"; {facts.energy['co2_grams']:.3g} g CO2"
         lines.append(energy)
+    lines += [f"- {line}" for line in facts.settings]
     return "## Training\n\n" + "\n".join(lines)
 
 

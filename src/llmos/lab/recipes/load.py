@@ -60,16 +60,24 @@ def parse_recipe(text: str, name: str = "recipe") -> Recipe:
         raise _refuse(name, [_problem(root, dict(e)) for e in error.errors(include_url=False)]) from error
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML, what was set and nothing else; `parse_recipe` gives an equal one back."""
-    value = recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
+def dump_recipe(recipe: Recipe, *, whole: bool = False) -> str:
+    """The recipe as YAML, what was set and nothing else; `parse_recipe` gives an equal one back.
+
+    `whole`: what is at its default, too.
+    """
+    value = recipe.model_dump(mode="json", by_alias=True, exclude_unset=not whole)
     return yaml.safe_dump(
         {"version": 1, **value}, sort_keys=False, allow_unicode=True, default_flow_style=False
     )
 
 
-def dump_for_others(recipe: Recipe) -> str:
-    """`dump_recipe` with the names of local files and models instead of where they lie on this machine."""
+def dump_for_others(recipe: Recipe, *, whole: bool = False) -> str:
+    """`dump_recipe` of the recipe `for_others`."""
+    return dump_recipe(for_others(recipe), whole=whole)
+
+
+def for_others(recipe: Recipe) -> Recipe:
+    """The recipe with the names of local files and models instead of where they lie on this machine."""
     copy = recipe.model_copy(deep=True)
     for source in [*copy.data.sources, *copy.data.validation]:
         if source.files:
@@ -78,7 +86,7 @@ def dump_for_others(recipe: Recipe) -> str:
         copy.model.base = Path(copy.model.base).name or copy.model.base
     if copy.tokenizer.from_ and is_folder(copy.tokenizer.from_):
         copy.tokenizer.from_ = Path(copy.tokenizer.from_).name or copy.tokenizer.from_
-    return dump_recipe(copy)
+    return copy
 
 
 def _name_for_others(name: str) -> str:

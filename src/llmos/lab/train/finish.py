@@ -14,8 +14,9 @@ from llmos.lab.inputs import is_laid_out
 from llmos.lab.outputs.card import CardFacts, write_card
 from llmos.lab.outputs.energy import Energy
 from llmos.lab.outputs.push import CheckpointPusher, push_result
-from llmos.lab.recipes.load import dump_for_others
-from llmos.lab.recipes.schema import Push
+from llmos.lab.outputs.settings import RESOLVED, pinned, resolved_text, settings_lines, shape_of
+from llmos.lab.recipes.load import dump_for_others, for_others
+from llmos.lab.recipes.schema import Push, Recipe
 from llmos.lab.train.adapters import merge, name_base
 from llmos.lab.train.device import hardware
 
@@ -40,8 +41,10 @@ def finish(
     }
     sources = run.corpus.sources
     used = {"energy": energy.to_json() if energy else None, "data": _data(run)}
+    made = {"shape": shape_of(run.model), "resolved": for_others(_pinned(run)).model_dump(mode="json")}
     write_json(
-        run.output / "metrics.json", result.for_others() | {"machine": machine, "sources": sources} | used
+        run.output / "metrics.json",
+        result.for_others() | {"machine": machine, "sources": sources} | used | made,
     )
     write_card(run.output, _card(run, result, machine, energy), reporter.history)
     reporter.end_curves()
@@ -65,6 +68,10 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
     (folder / "training_args.bin").unlink(missing_ok=True)
+
+
+def _pinned(run: Run) -> Recipe:
+    return pinned(run.recipe, run.base, run.corpus.sources)
 
 
 def _data(run: Run) -> dict[str, Any]:
@@ -94,6 +101,9 @@ def _card(run: Run, result: Result, machine: dict[str, Any], energy: Energy | No
         licence=run.recipe.push.licence,
         stopped=result.stopped,
         file_licences=LICENCES,
+        settings=settings_lines(
+            run.recipe, shape_of(run.model), rows=result.rows_per_step, precision=result.precision
+        ),
     )
 
 
@@ -121,7 +131,11 @@ def pushing_checkpoints(push: Push, reporter: Reporter, base: dict[str, Any] | N
 
 
 def write_recipe(run: Run) -> None:
-    """The recipe as it was written, beside what it makes; it names no folder of this machine."""
-    part = run.output / "recipe.yaml.part"
-    part.write_text(dump_for_others(run.written), encoding="utf-8")
-    os.replace(part, run.output / "recipe.yaml")
+    """The recipe as it was written and as it was used, beside what it makes; no folder is named."""
+    for name, text in (
+        ("recipe.yaml", dump_for_others(run.written)),
+        (RESOLVED, resolved_text(_pinned(run))),
+    ):
+        part = run.output / f"{name}.part"
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, run.output / name)

@@ -69,6 +69,8 @@ class Result:
     samples: list[dict[str, str]] = field(default_factory=list)
     stopped: str = ""
     revision: str = ""
+    rows_per_step: int = 0
+    precision: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return self.__dict__ | {"output": str(self.output)}
@@ -317,6 +319,8 @@ def _train_own(
         trained_parameters=trained,
         metrics=metrics,
         stopped=stopped,
+        rows_per_step=trainer.rows_per_step,
+        precision=trainer.precision,
     )
 
 

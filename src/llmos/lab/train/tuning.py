@@ -108,6 +108,8 @@ def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
         trained_parameters=trained,
         metrics=metrics,
         stopped=stopped,
+        rows_per_step=trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps,
+        precision=pick_precision(recipe.training.precision, pick_device()),
     )
 
 
