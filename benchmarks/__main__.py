@@ -53,6 +53,7 @@ ALL: dict[str, Benchmark] = {
     "xet-memory": xet.memory,
     "tokenise": training_data.tokenise,
     "train-speed": training.speed,
+    "train-gpu": training.gpu,
     "learn-text": training.learning,
     "learn-others": training.learning_others,
     "learn-tuning": training.tuning,

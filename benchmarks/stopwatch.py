@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 WARM_UP_STEPS = 2
-MATRIX = 1024
+MATRIX, MATRIX_ON_GPU = 1024, 8192
 STEPS_BETWEEN, PRODUCTS = 5, 4
 
 
@@ -16,17 +16,21 @@ class Stopwatch:
     shared machine changes within seconds, and a step and the product must see the same of it.
     """
 
-    def __init__(self, seconds: float, precision: str) -> None:
+    def __init__(self, seconds: float, precision: str, device: str = "cpu") -> None:
         import torch
 
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._factors = [torch.randn(MATRIX, MATRIX).to(dtype) for _ in range(2)]
+        self._side = MATRIX_ON_GPU if device == "cuda" else MATRIX
+        self._factors = [torch.randn(self._side, self._side, device=device).to(dtype) for _ in range(2)]
+        # A graphics card computes on after the call has returned.
+        self._wait = torch.cuda.synchronize if device == "cuda" else lambda: None
         self.seconds, self.steps, self.tokens, self.took, self._resumed = seconds, 0, 0, 0.0, 0.0
         self._products, self._product_s = 0, 0.0
 
     def step(self, tokens: int) -> bool:
         """After a step with `tokens` tokens; whether it was the last."""
         self.steps += 1
+        self._wait()
         if self.steps > WARM_UP_STEPS:
             self.tokens += tokens
             self.took += time.perf_counter() - self._resumed
@@ -39,13 +43,15 @@ class Stopwatch:
         import torch
 
         torch.mm(*self._factors)  # they are far from the processor by now
+        self._wait()
         started = time.perf_counter()
         for _ in range(PRODUCTS):
             torch.mm(*self._factors)
+        self._wait()
         self._product_s += time.perf_counter() - started
         self._products += PRODUCTS
 
     @property
     def matrix_flops(self) -> float:
         """Floating-point operations a second of a product of two square matrices, on average over the run."""
-        return 2 * MATRIX**3 * self._products / self._product_s
+        return 2 * self._side**3 * self._products / self._product_s

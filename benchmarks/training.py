@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 2
 SECONDS = 25.0
+_GPT2_VOCABULARY = 50_304  # GPT-2's 50,257, rounded up to what kernels like
 Figures = dict[str, Any]
 
 
@@ -38,21 +39,44 @@ def speed(bench: Bench) -> Iterator[Row]:
     task = {"recipe": _whole(recipe), "seconds": SECONDS}
     quickstart = {"optimiser": {"name": "muon"}}
     found = _by_turns(bench, task, ("ours", "plain"))
-    for name, one in (("muon", _whole(recipe)), ("auto", recipe)):
-        found[name] = _by_turns(bench, task | {"recipe": one | quickstart}, ("ours",))["ours"]
+    found["muon"] = _by_turns(bench, task | {"recipe": _whole(recipe) | quickstart}, ("ours",))["ours"]
+    auto = _auto(bench, task | {"recipe": recipe | quickstart})
     ours, size = found["ours"], found["ours"]["parameters"] / 1e6
     yield _against(f"training, {size:.1f} M parameters / plain", ours, found["plain"], None)
     yield _against(f"training, {size:.1f} M parameters, Muon / AdamW", found["muon"], ours, None)
-    auto = found["auto"]
-    if auto["precision"] != "fp32":
+    if auto:
         gain = auto["tokens_per_s"] / found["muon"]["tokens_per_s"]
         speeds = (f"{one['tokens_per_s']:,.0f} tokens/s" for one in (auto, found["muon"]))
         yield Row(f"training, {size:.1f} M parameters, {auto['precision']} / fp32", *speeds, gain, None)
     kinds = {"ours": "ours, AdamW", "muon": "the quickstart's: ours, Muon", "plain": "plain loop"}
-    kinds |= {"auto": "ours, Muon, bf16"} if auto["precision"] != "fp32" else {}
     for way, what in kinds.items():
         yield _utilisation(found[way], what, 0.45 if way == "muon" else None)
+    if auto:
+        yield _utilisation(auto, f"ours, Muon, {auto['precision']}", None)
     yield _memory(f"training memory, {size:.1f} M parameters / plain", ours, found["plain"])
+
+
+def _auto(bench: Bench, task: Figures) -> Figures | None:
+    """In the precision chosen for this processor; None where that is single precision as well."""
+    from llmos.lab.train.device import has_bf16_units
+
+    return _by_turns(bench, task, ("ours",))["ours"] if has_bf16_units() else None
+
+
+def gpu(bench: Bench) -> Iterator[Row]:
+    """A GPT-2 of 124 M parameters in bf16 on one graphics card; where there is none it says so."""
+    import torch
+
+    if not torch.cuda.is_available():
+        print("train-gpu: no graphics card here that PyTorch can use, nothing measured.", file=sys.stderr)
+        return
+    texts = bench.scratch / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in real_text()))
+    recipe = _recipe("clm", texts, preset="base")
+    recipe["model"] |= {"family": "gpt2", "overrides": {"vocab_size": _GPT2_VOCABULARY}}
+    recipe["training"] |= {"precision": "bf16", "compile": True, "batch_tokens": 65_536, "micro_batch": 16}
+    task = {"recipe": recipe, "seconds": SECONDS, "way": "ours", "output": str(bench.scratch / "gpu")}
+    yield _utilisation(_run(bench, task, on_gpu=True), torch.cuda.get_device_name(0), 0.45)
 
 
 def _whole(recipe: Figures) -> Figures:
@@ -194,10 +218,11 @@ def _learnt(bench: Bench, recipe: Figures, name: str) -> Figures:
     return _run(bench, {"way": "learn", "recipe": recipe, "output": str(bench.scratch / name)})
 
 
-def _run(bench: Bench, task: Figures) -> Figures:
+def _run(bench: Bench, task: Figures, *, on_gpu: bool = False) -> Figures:
+    cards = {} if on_gpu else {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.training_run", json.dumps(task)],
-        env=os.environ | {"LLMOS_LAB_CACHE": str(bench.scratch / "lab")},
+        env=os.environ | {"LLMOS_LAB_CACHE": str(bench.scratch / "lab")} | cards,
         capture_output=True,
         text=True,
         check=False,

@@ -207,9 +207,10 @@ def main() -> int:
     from llmos.lab.train.device import pick_device, pick_precision, set_threads
 
     set_threads(None)
+    device = pick_device()
     wanted = recipe_of(task).training.precision if task["way"] == "ours" else "fp32"
-    precision = pick_precision(wanted, pick_device())
-    watch = Stopwatch(task["seconds"], precision)
+    precision = pick_precision(wanted, device)
+    watch = Stopwatch(task["seconds"], precision, device)
     run = {"ours": ours, "plain": plain, "padded": padded}[task["way"]](task, watch)
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     figures = {
