@@ -51,23 +51,26 @@ DATA = {
 }
 
 
+# A model of several languages reads them side by side.
+FILES = {"xlm-roberta": ["english.txt", "chinese.txt"]}
+
+
 def recipe_of(objective: str, family: str = "", *, more: str = "", **training: Any) -> Recipe:
+    files = [str(sample(name)) for name in FILES.get(family, [DATA[objective]])]
     options = {"max_steps": 4, "sequence_length": 64, "batch_tokens": 512, "threads": 1} | training
-    recipe = parse_recipe(
+    return parse_recipe(
         f"""
 objective: {objective}
 data:
   max_chars: 30000
   held_out: 0.1
-  sources: [{{files: ["{sample(DATA[objective])}"]}}]
+  sources: [{{files: {json.dumps(files)}, unit: paragraph}}]
 model: {{preset: nano{f", family: {family}" if family else ""}}}
 training: {json.dumps(options)}
 evaluation: {{samples: 1, sample_tokens: 4, max_examples: 8}}
 {more}
 """
     )
-    recipe.data.sources[0].unit = "paragraph"
-    return recipe
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +90,7 @@ MATRIX = [
     ("clm", "qwen"),
     ("mlm", "bert"),
     ("mlm", "roberta"),
+    ("mlm", "xlm-roberta"),
     ("mlm", "albert"),
     ("seq2seq", "t5"),
     ("seq2seq", "bart"),
@@ -100,7 +104,7 @@ MATRIX = [
 
 
 def test_no_objective_and_no_family_is_left_out() -> None:
-    """What TRL trains is in test_tuning."""
+    """All that can go together is in test_matrix, what TRL trains in test_tuning."""
     assert {objective for objective, _ in MATRIX} | {*TUNED_BY_TRL} == {*get_args(Objective)}
     assert {family for _, family in MATRIX} == {*get_args(Family)}
 
@@ -209,18 +213,27 @@ def test_the_loss_is_that_of_transformers(family: str, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("objective", "family"),
-    [pair for pair in MATRIX if pair[0] != "clm"],
+    ("objective", "family", "pairs"),
+    [
+        *((objective, family, "none") for objective, family in MATRIX if objective != "clm"),
+        ("mlm", "bert", "next"),
+        ("mlm", "albert", "order"),
+    ],
 )
 def test_losses_of_other_families_are_those_of_transformers(
-    objective: str, family: str, tmp_path: Path, quiet: Reporter
+    objective: str, family: str, pairs: str, tmp_path: Path, quiet: Reporter
 ) -> None:
-    run = prepare(recipe_of(objective, family), tmp_path, quiet)
+    more = f"denoising: {{sentence_pairs: {pairs}}}"
+    run = prepare(recipe_of(objective, family, more=more, precision="fp32"), tmp_path, quiet)
     trainer, _ = make_trainer(run, quiet)
     run.model.eval()
     rows = Rows(trainer.objective, 100, 1)
     batch = trainer.objective.collate([rows[n] for n in range(4)])
-    renamed = {"start": "start_positions", "end": "end_positions"}
+    assert ("pair" in batch) == (pairs != "none")
+    if "pair" in batch:  # of both kinds, or half of the second loss would not be looked at
+        assert {*batch["pair"].tolist()} == {0, 1}
+    pair = "next_sentence_label" if pairs == "next" else "sentence_order_label"
+    renamed = {"start": "start_positions", "end": "end_positions", "pair": pair}
     inputs = {renamed.get(name, name): value for name, value in batch.items()}
     theirs = run.model(**inputs).loss
     total, count = trainer.objective.loss(run.model, batch)
@@ -247,10 +260,13 @@ def test_what_is_hidden_is_learnt_by_heart(
 
 def test_what_frequencies_alone_would_lose() -> None:
     cache = SimpleNamespace(tokens=np.array([0, 2, 2, 2, 3, 0]), facts={"vocab_size": 5})
-    # Smoothed counts of text: 4 of 2, 2 of 3, 1 of 1 and 4; 0 is special and costs nothing.
+    # Smoothed counts of text: 4 of 2, 2 of 3, 1 of 1 and 4; 0 is special, as one of four targets is.
     batch = {"labels": torch.tensor([[2, 3, -100], [0, -100, 2]])}
     found = unigram_loss(cache, iter([batch]), [0])
-    assert found == pytest.approx((2 * math.log(8 / 4) + math.log(8 / 2)) / 4)
+    words = 2 * math.log(8 / 4) + math.log(8 / 2)
+    assert found == pytest.approx((words + 3 * math.log(4 / 3) + math.log(4)) / 4)
+    text = {"labels": torch.tensor([[2, 3, 2]])}
+    assert unigram_loss(cache, iter([text]), [0]) == pytest.approx(words / 3)
 
 
 def test_the_fused_loss_has_the_gradients_of_the_plain_one() -> None:

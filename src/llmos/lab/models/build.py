@@ -16,6 +16,7 @@ _CONFIGS = {
     "qwen": "Qwen3Config",
     "bert": "BertConfig",
     "roberta": "RobertaConfig",
+    "xlm-roberta": "XLMRobertaConfig",
     "albert": "AlbertConfig",
     "t5": "T5Config",
     "bart": "BartConfig",

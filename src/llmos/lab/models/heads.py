@@ -95,7 +95,7 @@ def _states(body: Any, relation: nn.Module | None = None) -> Callable[..., tuple
 
 
 def _caches(body: Any) -> bool:
-    return body.config.model_type not in ("bert", "roberta", "albert")
+    return body.config.model_type not in ("bert", "roberta", "xlm-roberta", "camembert", "albert")
 
 
 _FINDERS: dict[str, Callable[[Any], Head]] = {
@@ -106,6 +106,8 @@ _FINDERS: dict[str, Callable[[Any], Head]] = {
     "BertForMaskedLM": _bert,
     "BertForPreTraining": _bert,
     "RobertaForMaskedLM": _roberta,
+    "XLMRobertaForMaskedLM": _roberta,
+    "CamembertForMaskedLM": _roberta,
     "AlbertForMaskedLM": _albert,
     "AlbertForPreTraining": _albert,
     "T5ForConditionalGeneration": _t5,

@@ -43,7 +43,12 @@ PRESETS: dict[Preset, Shape] = {
     "large": Shape(2048, 24, 65_536, 4096, 1_048_576, 2e-4),
 }
 
-TOKENIZER_OF: dict[Family, str] = {"bert": "wordpiece", "albert": "unigram", "t5": "unigram"}
+TOKENIZER_OF: dict[Family, str] = {
+    "bert": "wordpiece",
+    "xlm-roberta": "unigram",
+    "albert": "unigram",
+    "t5": "unigram",
+}
 # With fewer tokens WordPiece, which knows whole characters only, cannot spell Chinese.
 LEAST_WORDPIECE = 8192
 # A second objective beside hidden tokens is for models with room to spare.
@@ -95,8 +100,8 @@ def configuration(
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "intermediate_size": 4 * width,
-        # RoBERTa counts positions from the padding token's id on.
-        "max_position_embeddings": length + (8 if family == "roberta" else 0),
+        # RoBERTa and XLM-R count positions from the padding token's id on.
+        "max_position_embeddings": length + (8 if family in ("roberta", "xlm-roberta") else 0),
     }
     return encoder | ({"embedding_size": min(128, width)} if family == "albert" else {})
 

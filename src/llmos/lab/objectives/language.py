@@ -12,6 +12,7 @@ from torch import Tensor
 
 from llmos.lab.metrics.intervals import named_ratio
 from llmos.lab.models.heads import Head, find_head
+from llmos.lab.models.positions import first_position
 from llmos.lab.objectives.base import IGNORED, Batch, Row, bare, loss_figures, pad, stack
 from llmos.lab.objectives.corrupt import hide_spans, hide_tokens, pair_segments
 from llmos.lab.recipes.schema import Denoising
@@ -123,8 +124,7 @@ class HiddenTokens(_Language):
 
     def prepare(self, model: Any) -> None:
         super().prepare(model)
-        # RoBERTa counts positions from behind the padding token's id.
-        self._offset = model.config.pad_token_id + 1 if model.config.model_type == "roberta" else 0
+        self._offset = first_position(model)
 
     def example(self, rows: Sequence[Any], number: int, rng: np.random.Generator) -> Row:
         assert self._denoising.mask_share is not None
@@ -196,19 +196,23 @@ def unigram_loss(train: Any, rows: Iterator[Batch], special: Sequence[int]) -> f
     """What a model that knows only how frequent each token of text is would lose a target, in nats.
 
     `train` is a token cache, `rows` are held-out batches of an objective: what is guessed there counts.
-    Special tokens (ends of texts, numbers of hidden spans) cost it nothing, which no model beats. Counts are
-    smoothed by one.
+    Of special tokens (ends of texts, numbers of hidden spans) it knows how often one stands there, and is
+    told which. Counts are smoothed by one.
     """
     counts = np.bincount(np.asarray(train.tokens), minlength=int(train.facts["vocab_size"])) + 1.0
     counts[list(special)] = 0.0
+    is_text = counts > 0
     costs = np.zeros_like(counts)
-    text = counts > 0
-    costs[text] = -np.log(counts[text] / counts.sum())
-    total, asked = 0.0, 0
+    costs[is_text] = -np.log(counts[is_text] / counts.sum())
+    total, of_text, of_special = 0.0, 0, 0
     for batch in rows:
         targets = batch["labels"].numpy()
         targets = targets[targets != IGNORED]
-        total, asked = total + float(costs[targets].sum()), asked + len(targets)
+        total += float(costs[targets].sum())
+        of_text += int(is_text[targets].sum())
+        of_special += int((~is_text[targets]).sum())
+    asked = of_text + of_special
+    total -= sum(n * math.log(n / asked) for n in (of_text, of_special) if n)
     return total / max(asked, 1)
 
 

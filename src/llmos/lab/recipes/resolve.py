@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from llmos.lab.events import Reporter
 from llmos.lab.models.presets import LEAST_WORDPIECE, PRESETS, SMALL, TOKENIZER_OF
 from llmos.lab.recipes.schema import (
+    DECODERS,
     FAMILY_OF,
     PRETRAINING,
     Recipe,
@@ -112,7 +113,7 @@ def _fill_optimiser(full: Recipe, fill: Any) -> None:
     new = full.model.base is None
     if new:
         rate, reason = PRESETS[full.model.preset].learning_rate, f"preset {full.model.preset}"
-        if full.model.family in ("bert", "roberta", "albert", "t5", "bart"):
+        if full.model.family not in DECODERS:
             rate, reason = rate / 2, f"{reason}, halved: {full.model.family} is less steady"
         if full.model.family == "t5" and optimiser.name == "muon":
             rate, reason = (
@@ -153,12 +154,12 @@ def describe(defaults: list[Default]) -> str:
     return "\n".join(f"{d.field:<{width}}  {_plain(d.value):<10}  {d.reason}" for d in defaults)
 
 
-def _plain(value: Any) -> str:
 def say_defaults(recipe: Recipe, reporter: Reporter) -> None:
     """Tell whoever started the run what it leaves open, and what is done about it."""
     reporter.say(f"What the recipe leaves open, and why so:\n{describe(resolve(recipe)[1])}")
 
 
+def _plain(value: Any) -> str:
     if value is None or value in ([], {}, ""):
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)

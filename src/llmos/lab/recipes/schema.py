@@ -26,7 +26,7 @@ Objective = Literal[
     "summarize",
     "translate",
 ]
-Family = Literal["gpt2", "llama", "qwen", "bert", "roberta", "albert", "t5", "bart"]
+Family = Literal["gpt2", "llama", "qwen", "bert", "roberta", "xlm-roberta", "albert", "t5", "bart"]
 Preset = Literal["nano", "tiny", "small", "base", "medium", "large"]
 PRETRAINING: frozenset[str] = frozenset({"clm", "mlm", "seq2seq"})
 TUNED_BY_TRL: tuple[Objective, ...] = ("sft", "dpo", "kto", "orpo", "reward")
@@ -127,7 +127,7 @@ class TrainTokenizer(Section):
     type: Literal["bpe", "unigram", "wordpiece"] | None = option(
         None,
         "Kind of tokenizer.",
-        "byte-level BPE; Unigram for ALBERT and T5, WordPiece for large BERT",
+        "byte-level BPE; Unigram for XLM-R, ALBERT and T5, WordPiece for large BERT",
     )
     vocab_size: int | None = option(
         None, "Tokens of the vocabulary.", "by preset: a small model cannot afford a large one", ge=64
@@ -340,7 +340,7 @@ class Recipe(Section):
 
 
 DECODERS: tuple[Family, ...] = ("llama", "gpt2", "qwen")
-ENCODERS: tuple[Family, ...] = ("bert", "roberta", "albert")
+ENCODERS: tuple[Family, ...] = ("bert", "roberta", "xlm-roberta", "albert")
 ENCODER_DECODERS: tuple[Family, ...] = ("t5", "bart")
 # The families an objective can use; the first is the default.
 FAMILY_OF: dict[str, tuple[Family, ...]] = {

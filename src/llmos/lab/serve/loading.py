@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from llmos.lab.evaluate.engines.base import EngineError
+from llmos.lab.models.positions import longest_row
 from llmos.lab.serve.errors import CallError, CannotServe
 from llmos.lab.serve.llama import LlamaBatch, LlamaModel
 from llmos.lab.serve.prompts import Prompts
@@ -130,9 +131,7 @@ def load(folder: Path, spec: EngineSpec, say: Callable[[float], None], *, base: 
         raise CannotServe(error.message, code="not_servable") from error
     model.requires_grad_(False)
     longest = max_length_of(model, tokenizer)
-    if model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        # They keep places for padding before the first position.
-        longest -= (model.config.pad_token_id or 0) + 1
+    longest = min(longest, longest_row(model) or longest)
     if spec.max_context_tokens:
         longest = min(longest, spec.max_context_tokens)
     say(1.0)

@@ -23,6 +23,7 @@ from llmos.lab.evaluate.engines.base import (
 )
 from llmos.lab.evaluate.engines.loading import load_model, load_tokenizer, max_length_of
 from llmos.lab.models.build import count_parameters
+from llmos.lab.models.positions import longest_row
 
 # An answer of more tokens is none that was asked for.
 _LONGEST_ANSWER = 30
@@ -39,9 +40,7 @@ class _Loaded:
         self.tokenizer = load_tokenizer(folder)
         self.model = load_model(folder, dtype=dtype, device=device, kind=kind)
         self.max_length = max_length_of(self.model, self.tokenizer)
-        # RoBERTa keeps places for padding before its first position.
-        if self.model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
-            self.max_length -= self.model.config.pad_token_id + 1
+        self.max_length = min(self.max_length, longest_row(self.model) or self.max_length)
         self.batch_size = batch_size or 16
         self.truncate = truncate
         self.tokens = 0
