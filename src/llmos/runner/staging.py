@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from functools import partial
 from pathlib import Path
+
+from llmos.core.results import MAX_STATEMENT_BYTES, MadeFile, digest_results
 
 _MAX_DEPTH = 40
 _PIECE_BYTES = 1024 * 1024
@@ -70,12 +73,21 @@ def _stage_folder(descriptor: int, target: Path, left_out: list[str], depth: int
 
 
 def digest_tree(folder: Path) -> str:
-    """A digest of names and contents: equal for two machines that made the same."""
-    lines = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        inner = hashlib.sha256()
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                inner.update(piece)
-        lines.append(f"{inner.hexdigest()}  {path.relative_to(folder).as_posix()}\n")
-    return "sha256:" + hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    """The digest of what a job made, as `core.results` compares it; "" where nothing can be compared."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_results(
+        MadeFile(path.relative_to(folder).as_posix(), partial(_sha256, path), partial(_read, path))
+        for path in paths
+    )
+
+
+def _sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.stat().st_size <= MAX_STATEMENT_BYTES else None

@@ -77,6 +77,9 @@ def test_a_command_from_the_form_to_its_log(hub: Hub, ada: Browser, grace: Brows
         ({"command": "echo 'x"}, "quote without its end"),
         ({"environment": "no sign"}, "NAME=value"),
         ({"minutes": "soon"}, "number of minutes"),
+        ({"disk": "nan"}, "number of GiB"),
+        ({"kind": "recipe", "quorum": "two"}, "quorum must be a number from 1 to 5"),
+        ({"kind": "recipe", "yaml": "objective: clm", "quorum": "6"}, "quorum must be a number from 1 to 5"),
         ({"kind": "recipe", "objective": "clm"}, "data set to learn from"),
         ({"kind": "recipe", "yaml": "a: [1"}, "line"),
         ({"kind": "recipe", "yaml": "a: &x 1\nb: *x"}, "aliases"),
@@ -103,6 +106,8 @@ def test_a_recipe_from_the_form(hub: Hub, ada: Browser) -> None:
         "optimiser.name": "muon",
         "data.columns": "text: body",
         "push.repo": "ada/tang",
+        "quorum": "2",
+        "disk": "1.5",
     }
     href = _start(ada, **fields)
     spec = hub.runner().claim()
@@ -122,11 +127,15 @@ def test_a_recipe_from_the_form(hub: Hub, ada: Browser) -> None:
     ]
     assert spec["outputs"][0]["repo"] == "ada/tang"
     assert ada.get("/ada/tang").status_code == 200
+    assert spec["resources"]["disk_bytes"] == 3 * 2**29
     page = ada.get(href).text
+    assert "<dt>Machines that must agree</dt><dd>2</dd>" in page
+    assert "<dt>Disk</dt><dd>1.5 GiB</dd>" in page
     assert "/datasets/ada/poems/tree/" in page
     again = ada.get(f"/jobs/ada/-/new?from={href.rpartition('/')[2]}").text
     assert 'value="muon" selected' in again, "the recipe, to be changed"
     assert "text: body" in again
+    assert re.search(r'name="quorum"[^>]* value="2"', again), "and how many machines must agree"
 
 
 def test_every_option_of_the_schema_has_a_field() -> None:

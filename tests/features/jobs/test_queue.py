@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 import time
 from datetime import timedelta
@@ -68,8 +70,6 @@ def test_events_are_kept_once(hub: Hub) -> None:
 
 
 def _log_lines(hub: Hub) -> list[str]:
-    import json
-
     with hub.rt.database.reading() as db:
         rows = db.query(JobLog).order_by(JobLog.id)
         return [text for row in rows for _, text in json.loads(row.lines)]
@@ -301,6 +301,11 @@ def test_what_a_machine_has(hub: Hub) -> None:
     assert runner.claim(resources=large)["job_id"] == big  # type: ignore[index]
     one = large | {"gpus": 1, "gpu_memory_bytes": 150 * 1024**3}
     assert runner.claim(resources=one)["job_id"] == gpu  # type: ignore[index]
+    roomy = hub.submit(diskBytes=MACHINE["disk_bytes"])
+    assert runner.claim(free=MACHINE | {"disk_bytes": MACHINE["disk_bytes"] - 1}) is None
+    spec = runner.claim()
+    assert spec is not None
+    assert (spec["job_id"], spec["resources"]["disk_bytes"]) == (roomy, MACHINE["disk_bytes"])
 
 
 def test_scopes_of_runners(hub: Hub) -> None:
@@ -396,19 +401,65 @@ def test_an_input_that_became_private_is_not_handed_out(hub: Hub) -> None:
     assert hub.runner("grace").claim() is None
 
 
-def test_a_quorum_of_machines_of_different_people(hub: Hub) -> None:
+def _offer(hub: Hub, spec: dict[str, Any], **files: str) -> dict[str, Any]:
+    """What a lent machine publishes, with the job's own token; the output as its runner reports it."""
+    lines: list[dict[str, Any]] = [{"key": "header", "value": {"summary": "result"}}]
+    for name, text in files.items():
+        content = base64.b64encode(text.encode()).decode()
+        value = {"path": name.replace("_", "."), "content": content, "encoding": "base64"}
+        lines.append({"key": "file", "value": value})
+    answer = hub.http.post(
+        "/api/models/ada/tiny-llm/commit/main?create_pr=1",
+        content="\n".join(map(json.dumps, lines)),
+        headers={"Authorization": f"Bearer {spec['token']}", "Content-Type": "application/x-ndjson"},
+    )
+    assert answer.status_code == 200, answer.text
+    return {"repo": "ada/tiny-llm", "revision": answer.json()["commitOid"], "digest": "as it says"}
+
+
+@pytest.fixture
+def wanted_twice(hub: Hub) -> str:
     hub.api("POST", "/api/repos/create", json={"name": "tiny-llm", "type": "model"})
-    job_id = hub.submit(recipe={"a": 1}, outputs=[{"repo": "ada/tiny-llm"}], quorum=2)
+    return hub.submit(recipe={"a": 1}, outputs=[{"repo": "ada/tiny-llm"}], quorum=2)
+
+
+def test_a_quorum_of_machines_of_different_people(hub: Hub, wanted_twice: str) -> None:
+    """They agree on what counts: times in the card and the metrics may differ."""
     first, second = hub.runner("grace"), hub.runner("ada")
-    made = [{"repo": "ada/tiny-llm", "revision": "1" * 40, "digest": "d1"}]
-    assert first.claim() is not None
-    assert first.state(job_id, "succeeded", outputs=made).json()["state"] == "queued"
+    spec = first.claim()
+    assert spec is not None
+    made = _offer(hub, spec, config_json="{}", README_md="1 s", metrics_json="1")
+    assert first.state(wanted_twice, "succeeded", outputs=[made]).json()["state"] == "queued"
     assert first.claim() is None, "no second vote"
-    assert second.claim() is not None
+    spec = second.claim()
+    assert spec is not None
+    made = _offer(hub, spec, config_json="{}", README_md="2 s", metrics_json="2")
     foreign = {"repo": "grace/other", "revision": "2" * 40, "digest": "x"}
-    answer = second.state(job_id, "succeeded", outputs=[*made, foreign])
+    answer = second.state(wanted_twice, "succeeded", outputs=[made, foreign])
     assert answer.json()["state"] == "succeeded"
-    assert [item["repo"] for item in hub.job(job_id).results] == ["ada/tiny-llm"]
+    (result,) = hub.job(wanted_twice).results
+    assert (result["repo"], result["revision"]) == ("ada/tiny-llm", made["revision"])
+
+
+@pytest.mark.parametrize("forgery", ["other content", "a file more", "the commit of the first", "no commit"])
+def test_a_quorum_is_of_what_was_committed_not_of_what_is_said(
+    hub: Hub, wanted_twice: str, forgery: str
+) -> None:
+    first, forger = hub.runner("grace"), hub.runner("ada")
+    spec = first.claim()
+    assert spec is not None
+    honest = _offer(hub, spec, config_json="{}")
+    first.state(wanted_twice, "succeeded", outputs=[honest])
+    spec = forger.claim()
+    assert spec is not None
+    forged = {
+        "other content": lambda: _offer(hub, spec, config_json='{"evil": 1}'),
+        "a file more": lambda: _offer(hub, spec, config_json="{}", modeling_py="import os"),
+        "the commit of the first": lambda: honest,
+        "no commit": lambda: honest | {"revision": honest["revision"][:12]},
+    }[forgery]()
+    assert forger.state(wanted_twice, "succeeded", outputs=[forged]).json()["state"] == "queued"
+    assert hub.job(wanted_twice).results == []
 
 
 def test_secrets_reach_the_job_and_nobody_else(hub: Hub) -> None:

@@ -113,6 +113,7 @@ def _fits(runner: Runner, hello: RunnerHello) -> Iterator[ColumnElement[bool]]:
     yield Job.memory_bytes <= free.memory_bytes
     yield Job.gpus <= free.gpus
     yield or_(Job.gpus == 0, Job.gpu_memory_bytes <= free.gpu_memory_bytes)
+    yield Job.disk_bytes <= free.disk_bytes
     if not _CONTAINERS & set(hello.executors):
         yield Job.needs_container.is_(False)
     if not runner.is_trusted:

@@ -187,7 +187,8 @@ def _has_containers(runner: Runner) -> bool:
 
 def _is_large_enough(runner: Runner, job: Job) -> bool:
     has = runner.about.get("resources") or {}
-    asked = {"cores": job.cores, "memory_bytes": job.memory_bytes, "gpus": job.gpus}
+    names = ("cores", "memory_bytes", "gpus", "disk_bytes")
+    asked = {name: getattr(job, name) for name in names}
     return all(has.get(name, 0) >= amount for name, amount in asked.items())
 
 

@@ -14,6 +14,7 @@ from llmos.core import clock
 from llmos.features.jobs.ending import end_attempt, end_job
 from llmos.features.jobs.leases import check_open, hold, renew
 from llmos.features.jobs.models import Job, JobAttempt, JobLog, JobMetric, Runner
+from llmos.features.jobs.results import results_of
 from llmos.features.jobs.rules import ENGINE, Ends, Result, accept, agreed, missing_events
 from llmos.infra.i18n import lazy
 from llmos.infra.runtime import Runtime
@@ -181,7 +182,7 @@ def take_proposal(
         raise missing_events(job.state, attempt.accepted_seq)
     _take_new(db, job, attempt, proposal.first_seq, proposal.events)
     if ends.ends_attempt:
-        _finish(db, job, attempt, proposal, ends)
+        _finish(db, rt, job, attempt, proposal, ends)
     else:
         job.state = ends.state
         if ends.state == "running" and attempt.running_at is None:
@@ -197,12 +198,14 @@ def _state(job: Job) -> StateAnswer:
     )
 
 
-def _finish(db: Session, job: Job, attempt: JobAttempt, proposal: StateProposal, ends: Ends) -> None:
+def _finish(
+    db: Session, rt: Runtime, job: Job, attempt: JobAttempt, proposal: StateProposal, ends: Ends
+) -> None:
     reason = proposal.reason.replace("\0", "")
     end_attempt(db, job, attempt, proposal.state, exit_code=proposal.exit_code, reason=reason)
     job.started_at = job.started_at or attempt.started_at
     if proposal.state == "succeeded":
-        attempt.results = _checked_results(job, proposal)
+        attempt.results = results_of(db, rt, job, attempt, proposal.outputs)
         _count_result(db, job, attempt)
     elif ends.state == "queued":
         job.failed_count += ends.counts_as_failure
@@ -217,16 +220,6 @@ def requeue(db: Session, job: Job, attempt: JobAttempt, why: str, reason: str, *
     job.state, job.phase = "queued", ""
     job.available_at = clock.now() + timedelta(seconds=min(2**failures, _BACK_OFF_S) if failures else 0)
     add_note(db, job, attempt.number, f"Attempt {attempt.number} on {attempt.runner_name}: {why}. {reason}")
-
-
-def _checked_results(job: Job, proposal: StateProposal) -> list[dict[str, str]]:
-    """The declared outputs among what the runner says it made; anything else is not believed."""
-    declared = {(item["type"], item["repo"].lower()) for item in job.spec.get("outputs", ())}
-    return [
-        output.model_dump(mode="json")
-        for output in proposal.outputs
-        if (output.type, output.repo.lower()) in declared
-    ]
 
 
 def _count_result(db: Session, job: Job, attempt: JobAttempt) -> None:

@@ -1,7 +1,7 @@
 """What somebody asks for: a job before it exists, checked field by field.
 
 The Hub's job specification, with these fields of ours beside it: `recipe` (then the job trains),
-`outputs`, `dependsOn`, `runsOn` (labels a runner must have), `priority`, `quorum`, `public`.
+`outputs`, `dependsOn`, `runsOn` (labels a runner must have), `diskBytes`, `priority`, `quorum`, `public`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ MAX_TIMEOUT_S = 7 * 86400
 DEFAULT_TIMEOUT_S = 1800
 MAX_ATTEMPTS = 20
 MAX_PRIORITY = 10
+MAX_QUORUM = 5
+MAX_DISK_BYTES = 2**50
 MAX_VOLUMES = 50
 VOLUME_TYPES = ("model", "dataset", "space", "bucket")
 # The label by which a job asks to reach the network.
@@ -92,6 +94,7 @@ class JobRequest(BaseModel):
     volumes: list[VolumeRequest] = []
     outputs: list[OutputRequest] = []
     flavor: str = DEFAULT_FLAVOR
+    disk_bytes: int = 0
     timeout_s: float = DEFAULT_TIMEOUT_S
     max_attempts: int = 1
     labels: dict[str, str] = {}
@@ -142,13 +145,14 @@ def parse_request(body: Mapping[str, Any]) -> JobRequest:
         volumes=_volumes(body, recipe),
         outputs=_outputs(body, recipe),
         flavor=find_flavor(_text(body, "flavor") or DEFAULT_FLAVOR).name,
+        disk_bytes=_number(body, "diskBytes", 0, 0, MAX_DISK_BYTES),
         timeout_s=_number(body, "timeoutSeconds", DEFAULT_TIMEOUT_S, 1, MAX_TIMEOUT_S),
         max_attempts=_number(body, "attempts", 1, 1, MAX_ATTEMPTS),
         labels=parse_labels(body.get("labels")),
         runs_on=parse_labels(body.get("runsOn"), field="runsOn"),
         depends_on=_ids(body, "dependsOn"),
         priority=_number(body, "priority", 0, -MAX_PRIORITY, MAX_PRIORITY),
-        quorum=_number(body, "quorum", 1, 1, 5),
+        quorum=_number(body, "quorum", 1, 1, MAX_QUORUM),
         is_public=body.get("public") is True,
     )
 

@@ -97,6 +97,7 @@ def _new_job(
         memory_bytes=flavor.memory_bytes,
         gpus=flavor.gpus,
         gpu_memory_bytes=flavor.gpu_memory_bytes,
+        disk_bytes=request.disk_bytes,
         needs_container=needs_container(request.image),
         quorum=request.quorum,
         timeout_s=request.timeout_s,

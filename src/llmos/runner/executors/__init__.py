@@ -39,7 +39,7 @@ def limits_of(spec: dict[str, Any], share: Share, *, nice: int = 5) -> Limits:
     return Limits(
         memory_bytes=max(share.memory_bytes, int(asked.get("memory_bytes", 0))),
         wall_s=float(spec["timeout_s"]),
-        disk_bytes=share.disk_bytes,
+        disk_bytes=max(share.disk_bytes, int(asked.get("disk_bytes", 0))),
         cores=share.cores,
         nice=nice,
     )

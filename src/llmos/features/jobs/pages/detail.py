@@ -125,6 +125,8 @@ def _facts(job: Job) -> list[tuple[Any, str]]:
         (lazy("Cores"), f"{job.cores:g}"),
         (lazy("Memory"), f"{job.memory_bytes / GIB:g} GiB"),
     ]
+    if job.disk_bytes:
+        facts.append((lazy("Disk"), f"{job.disk_bytes / GIB:g} GiB"))
     if job.gpus:
         facts.append((lazy("GPUs"), str(job.gpus)))
     if job.kind != ENGINE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +31,7 @@ from llmos.features.jobs.pages.views import job_href
 from llmos.features.jobs.policy import access_job, access_owner, can_run_jobs, can_see_jobs, check_run_jobs
 from llmos.features.jobs.queries import has_gpus, list_gpus
 from llmos.features.jobs.recipes import quickstart_text, read_recipe, recipe_schema
-from llmos.features.jobs.requests import JobRequest, parse_request
+from llmos.features.jobs.requests import MAX_QUORUM, JobRequest, parse_request
 from llmos.infra.i18n import lazy, localize
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
 from llmos.infra.web.forms import Form
@@ -160,7 +161,7 @@ def post_new(
 def _entered(form: Form) -> dict[str, str]:
     """What was typed, to be shown again; never a secret."""
     names = ["kind", "flavor", "image", "command", "environment", "minutes", "yaml", "network", "public"]
-    names += [*ESSENTIAL, "owner"]
+    names += [*ESSENTIAL, "owner", "quorum", "disk"]
     names += [field.path for group in recipe_groups(recipe_schema()) for field in group.fields]
     names += [group.title for group in recipe_groups(recipe_schema()) if group.is_optional]
     return {name: form.text(name, strip=False) for name in names if form.has(name)}
@@ -170,6 +171,7 @@ def _asked(form: Form) -> JobRequest:
     body: dict[str, Any] = {
         "flavor": form.text("flavor") or DEFAULT_FLAVOR,
         "timeoutSeconds": _seconds(form.text("minutes")),
+        "diskBytes": _bytes(form.text("disk")),
         "public": form.has("public"),
         "labels": {"network": "internet"} if form.has("network") else {},
     }
@@ -183,6 +185,7 @@ def _asked(form: Form) -> JobRequest:
         return parse_request(body)
     text = form.text("yaml")
     groups: list[RecipeGroup] = recipe_groups(recipe_schema())
+    body["quorum"] = _whole(form.text("quorum"), "quorum")
     body["recipe"] = read_recipe(text) if text else _checked_recipe(collect_recipe(form, groups))
     return parse_request(body)
 
@@ -205,6 +208,26 @@ def _seconds(text: str) -> int | None:
         raise BadRequest(
             lazy("The time limit must be a number of minutes."), data={"field": "minutes"}
         ) from error
+
+
+def _bytes(text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return round(float(text) * GIB)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(lazy("The disk must be a number of GiB."), data={"field": "disk"}) from error
+
+
+def _whole(text: str, field: str) -> int | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise BadRequest(
+            lazy("%(field)s must be a number from %(low)s to %(high)s.", field=field, low=1, high=MAX_QUORUM),
+            data={"field": field},
+        )
+    return int(text)
 
 
 def _words(text: str) -> list[str]:

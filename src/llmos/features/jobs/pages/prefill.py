@@ -14,6 +14,7 @@ from llmos.core.repo_types import RepoType
 from llmos.features.accounts.actor import Actor
 from llmos.features.accounts.models import Namespace
 from llmos.features.jobs.comparison import dump
+from llmos.features.jobs.flavors import GIB
 from llmos.features.jobs.models import Job
 from llmos.features.jobs.pages.recipe_form import ESSENTIAL, RecipeField, collect_recipe, recipe_groups
 from llmos.features.jobs.recipes import MAX_YAML_CHARS, read_recipe, recipe_part, recipe_schema
@@ -33,6 +34,8 @@ def values_of_job(job: Job, owner: Namespace, *, is_member: bool) -> dict[str, s
     spec = job.spec
     values = {"kind": job.kind, "flavor": spec["flavor"], "image": spec["image"]}
     values["minutes"] = f"{job.timeout_s / 60:g}"
+    values["quorum"] = str(job.quorum)
+    values["disk"] = f"{job.disk_bytes / GIB:g}" if job.disk_bytes else ""
     values["command"] = shlex.join([*spec["command"], *spec["arguments"]])
     if is_member:
         values["environment"] = "\n".join(f"{key}={value}" for key, value in spec["environment"].items())
