@@ -88,6 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     find.add_argument("--field", action="append", default=[], help="FIELD=LOW..HIGH or FIELD=A,B,C")
     find.add_argument("--events", help="file, or number of an open descriptor, for job events")
     find.add_argument("--json", dest="as_json", action="store_true", help="end with the trials as JSON")
+    rivals = commands.add_parser("tokenizers", help="compare tokenizers; torch is not imported")
+    rivals.add_argument("given", nargs="*", help="folders, files or models with a tokenizer.json")
+    rivals.add_argument("--data", action="append", required=True, help="files, patterns, data sets")
+    rivals.add_argument("--type", dest="kinds", action="append", help="trained on the data (all three)")
+    rivals.add_argument("--vocab-size", type=int, default=8192, help="of the trained ones (8192)")
+    rivals.add_argument("--given-only", action="store_true", help="train none")
+    rivals.add_argument("--json", dest="as_json", action="store_true", help="print the figures as JSON")
+    rivals.set_defaults(output=None)
     return parser
 
 
@@ -195,6 +203,29 @@ def _search(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare_tokenizers(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from llmos.lab.tokenizers.compare import as_table
+    from llmos.lab.tokenizers.contest import KINDS, contest
+    from llmos.lab.train.places import cache_folder
+
+    found = contest(
+        options.data,
+        options.given,
+        kinds=() if options.given_only else options.kinds or KINDS,
+        vocab_size=options.vocab_size,
+        cache=cache_folder(),
+        root=Path.cwd(),
+        say=lambda text: print(text, file=sys.stderr),
+    )
+    if options.as_json:
+        print(json.dumps([asdict(one) for one in found], ensure_ascii=False))
+    else:
+        print(as_table(found))
+    return 0
+
+
 def _serve(options: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
@@ -223,7 +254,13 @@ def _check_push(recipe: Recipe) -> None:
         check_push(Hub(retry_for_s=PATIENCE_S), recipe.push.repo, private=recipe.push.private)
 
 
-_COMMANDS = {"run": _run, "search": _search, "evaluate": _evaluate, "serve": _serve}
+_COMMANDS = {
+    "run": _run,
+    "search": _search,
+    "evaluate": _evaluate,
+    "serve": _serve,
+    "tokenizers": _compare_tokenizers,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

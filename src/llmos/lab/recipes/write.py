@@ -55,7 +55,7 @@ def from_options(
     `data` names files, patterns, `sample:english.txt` or `dataset:ada/poems[@revision]`; files are written
     relative to `root` made absolute, so that the recipe may lie elsewhere.
     """
-    value: dict[str, Any] = {"objective": objective, "data": {"sources": _sources(data, root)}}
+    value: dict[str, Any] = {"objective": objective, "data": {"sources": sources_of(data, root)}}
     return _with(value, options)
 
 
@@ -79,7 +79,7 @@ def with_options(
         if source.get("files"):
             source["files"] = [_absolute(name, folder) for name in source["files"]]
     if data:
-        value["data"]["sources"] = _sources(data, root)
+        value["data"]["sources"] = sources_of(data, root)
     if options.max_minutes is not None or options.max_steps is not None:
         for name in ("max_minutes", "max_steps", "max_epochs"):
             value.get("training", {}).pop(name, None)
@@ -102,7 +102,8 @@ def _with(value: dict[str, Any], options: Options) -> Recipe:
     return parse_recipe(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), "options")
 
 
-def _sources(data: tuple[str, ...], root: Path | None) -> list[dict[str, Any]]:
+def sources_of(data: tuple[str, ...], root: Path | None) -> list[dict[str, Any]]:
+    """`data.sources` of a recipe, from the names that `from_options` takes."""
     sources: list[dict[str, Any]] = []
     files = [name for name in data if not name.startswith("dataset:")]
     for name in data:

@@ -129,12 +129,40 @@ def _spelling(name: str, tokenizer: Tokenizer, language: str, texts: list[str]) 
 
 
 def as_table(spellings: list[Spelling]) -> str:
-    """The comparison as a Markdown table."""
-    head = "| tokenizer | language | vocabulary | bytes a token | tokens a word | unknown | used | lossless |"
-    rule = "|---|---|---:|---:|---:|---:|---:|---|"
+    """The comparison as a Markdown table, its columns as wide as what they hold."""
+    head = [
+        "tokenizer",
+        "language",
+        "vocabulary",
+        "bytes a token",
+        "tokens a word",
+        "unknown",
+        "used",
+        "lossless",
+    ]
     rows = [
-        f"| {s.tokenizer} | {s.language} | {s.vocab_size:,} | {s.bytes_per_token:.2f} | {s.fertility:.2f} "
-        f"| {s.unknown_share:.2%} | {s.vocabulary_coverage:.0%} | {'yes' if s.is_lossless else 'no'} |"
+        [
+            s.tokenizer,
+            s.language,
+            f"{s.vocab_size:,}",
+            f"{s.bytes_per_token:.2f}",
+            f"{s.fertility:.2f}",
+            f"{s.unknown_share:.2%}",
+            f"{s.vocabulary_coverage:.0%}",
+            "yes" if s.is_lossless else "no",
+        ]
         for s in spellings
     ]
-    return "\n".join([head, rule, *rows])
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    are_figures = [2 <= number < 7 for number in range(len(head))]
+    rule = [
+        "-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, are_figures, strict=True)
+    ]
+    lines = [
+        [
+            cell.rjust(w) if right else cell.ljust(w)
+            for cell, w, right in zip(row, widths, are_figures, strict=True)
+        ]
+        for row in (head, rule, *rows)
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

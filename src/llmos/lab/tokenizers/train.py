@@ -177,11 +177,23 @@ def save(tokenizer: PreTrainedTokenizerFast, folder: Path) -> list[Path]:
 
 
 def fast_of(tokenizer: Any) -> Tokenizer:
-    """The `tokenizers` object inside a fast tokenizer of transformers.
+    """The `tokenizers` object inside a fast tokenizer of transformers; a copy of one that would cut texts.
 
     Raises DataError for a slow one (written in Python), which packing cannot use.
     """
     found: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
     if found is None:
         raise DataError(f"{type(tokenizer).__name__} has no fast form. Choose a model with a tokenizer.json.")
-    return found
+    return whole_texts(found)
+
+
+def whole_texts(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer without the limits finished models save in theirs: no text is cut or filled up."""
+    from tokenizers import Tokenizer
+
+    if tokenizer.truncation is None and tokenizer.padding is None:
+        return tokenizer
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy

@@ -13,6 +13,7 @@ from llmos.lab.objectives.make import token_caches
 from llmos.lab.pace import Pace
 from llmos.lab.recipes.schema import PRETRAINING, Recipe
 from llmos.lab.tokenizers.describe import describe
+from llmos.lab.tokenizers.train import fast_of
 from llmos.lab.train import team
 
 
@@ -29,9 +30,8 @@ def spell(
         size = corpus.statistics.size_bytes
         with Pace(reporter, "Tokenising", "MB tokenised", scale=1e6) as pace:
             tokens, _ = token_caches(recipe, corpus, tokenizer, cache, progress=lambda done: pace(done, size))
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    if fast is None or not team.is_first():
+    if getattr(tokenizer, "backend_tokenizer", None) is None or not team.is_first():
         return None
-    found = describe(corpus, fast, tokens)
+    found = describe(corpus, fast_of(tokenizer), tokens)
     reporter.say(found.sentence())
     return found
