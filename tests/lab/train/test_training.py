@@ -331,8 +331,8 @@ def test_a_resumed_run_ends_bit_for_bit_the_same(
     more = f"optimiser: {{name: {optimiser}}}\ncheckpoints: {{every_steps: 3}}"
     recipe = recipe_of("mlm", "roberta", more=more, max_steps=5, ema=0.9)
     recipe.model.overrides = {"hidden_dropout_prob": 0.1}  # what is drawn at random must go on, too
-    with Reporter(quiet=True) as reporter:
-        train(recipe, tmp_path / "whole", reporter)
+    with Reporter(quiet=True) as whole:
+        train(recipe, tmp_path / "whole", whole)
 
     class PowerCut(Exception):
         pass
@@ -356,8 +356,17 @@ def test_a_resumed_run_ends_bit_for_bit_the_same(
     for path, file in published_files(found).items():
         (tmp_path / "sent" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, tmp_path / "sent" / path)
+    state = json.loads((found / "lab_state.json").read_text())
+    state["elapsed_s"], state["course"]["energy"]["kwh"] = 5000.0, 7.0
+    (found / "lab_state.json").write_text(json.dumps(state))
     with Reporter(quiet=True) as reporter:
-        train(recipe, tmp_path / "cut", reporter)
+        result = train(recipe, tmp_path / "cut", reporter)
+    # What the card tells is of the whole run, not of its last leg.
+    assert 5000 < result.seconds < 5600
+    used = json.loads((tmp_path / "cut" / "metrics.json").read_text())["energy"]
+    assert 7 < used["kwh"] < 7.1
+    losses, wanted = ([p for p in one.history if p[1].endswith("loss")] for one in (reporter, whole))
+    assert losses == wanted
     assert weights_of(tmp_path / "cut") == weights_of(tmp_path / "whole")
     monkeypatch.setenv("LLMOS_LAB_CACHE", str(tmp_path / "other-cache"))
     with Reporter(quiet=True) as reporter:
@@ -453,7 +462,7 @@ def test_compiled_layers_learn_the_same(tmp_path: Path, quiet: Reporter) -> None
     train(recipe, tmp_path / "compiled", quiet)
     losses = [value for _, name, value in quiet.history if name == "train/loss"]
     train(recipe_of("clm", "llama", max_steps=3, precision="fp32"), tmp_path / "plain", quiet)
-    plain = [value for _, name, value in quiet.history if name == "train/loss"][len(losses) :]
+    plain = [value for _, name, value in quiet.history if name == "train/loss"]
     assert losses == pytest.approx(plain, rel=1e-4)
 
 

@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import resource
+import secrets
 import shutil
 import subprocess
 import threading
@@ -55,6 +56,9 @@ class EnergyMeter:
         self._gpu_joules = 0.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._before: dict[str, Any] = {}
+        # Whose figures a checkpoint holds: this meter's own are not added to what it counts.
+        self.name = secrets.token_hex(8)
 
     def __enter__(self) -> EnergyMeter:
         self._started, self._cpu = time.monotonic(), cpu_seconds()
@@ -81,12 +85,29 @@ class EnergyMeter:
             return now - self._joules + self._gpu_joules, True
         return (cpu_seconds() - self._cpu) * WATTS_PER_CORE + self._gpu_joules, False
 
+    def own_state(self) -> dict[str, Any]:
+        """What was used until now, earlier attempts of the run with it: for a checkpoint."""
+        return self._whole(self.joules()[0] / _JOULES_PER_KWH, "").to_json() | {"meter": self.name}
+
+    def take_state(self, state: dict[str, Any]) -> None:
+        """Go on from what an earlier attempt had used when its checkpoint was written."""
+        if state.get("meter") != self.name:
+            self._before = state
+
     def _read(self) -> Energy:
-        seconds, cpu = time.monotonic() - self._started, cpu_seconds() - self._cpu
-        kwh, method = self._kwh(cpu)
-        grid = os.environ.get("LLMOS_GRID_G_PER_KWH", "")
+        return self._whole(*self._kwh(cpu_seconds() - self._cpu))
+
+    def _whole(self, kwh: float, method: str) -> Energy:
+        """Of this attempt and those before it."""
+        grid, before = os.environ.get("LLMOS_GRID_G_PER_KWH", ""), self._before
         grams = kwh * float(grid) if grid.replace(".", "", 1).isdigit() else None
-        return Energy(kwh, method, seconds, cpu, grams)
+        return Energy(
+            kwh + float(before.get("kwh", 0)),
+            method,
+            time.monotonic() - self._started + float(before.get("seconds", 0)),
+            cpu_seconds() - self._cpu + float(before.get("cpu_seconds", 0)),
+            grams + float(before.get("co2_grams") or 0) if grams is not None else None,
+        )
 
     def _kwh(self, cpu: float) -> tuple[float, str]:
         if self._tracker is not None and (found := _read_codecarbon(self._tracker)):

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from llmos.lab.events import Reporter
+from llmos.lab.outputs.energy import EnergyMeter
 from llmos.lab.recipes.schema import Recipe
 from llmos.lab.train import team
 from llmos.lab.train.trainer import Clock
+
+_MOST_POINTS = 2000
+
+
+def _thinned(history: Sequence[tuple[int, str, float]]) -> list[tuple[int, str, float]]:
+    """The losses, at most some thousand of each: enough to draw."""
+    found: list[tuple[int, str, float]] = []
+    for name in dict.fromkeys(name for _, name, _ in history if name.endswith("loss")):
+        points = [point for point in history if point[1] == name]
+        found += points[:: len(points) // _MOST_POINTS + 1]
+    return sorted(found, key=lambda point: point[0])
 
 
 def _agreed(control: TrainerControl) -> TrainerControl:
@@ -29,9 +42,17 @@ class Course(TrainerCallback):
     Deterministic unless the recipe counts in minutes: what happens at a step follows from its number.
     """
 
-    def __init__(self, recipe: Recipe, clock: Clock, reporter: Reporter, *, tokens: Any = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        clock: Clock,
+        reporter: Reporter,
+        *,
+        tokens: Any = None,
+        meter: EnergyMeter | None = None,
+    ) -> None:
         self._recipe, self._clock, self._reporter = recipe, clock, reporter
-        self._tokens = tokens
+        self._tokens, self._meter = tokens, meter
         self._eval_every = recipe.evaluation.every_steps or max(1, clock.max_steps // 10)
         self._saved_at = self._looked_at = self._noted_at = time.monotonic()
         self._noted = (0, 0)
@@ -39,11 +60,21 @@ class Course(TrainerCallback):
         self.why_stopped = ""
 
     def own_state(self) -> dict[str, Any]:
-        """What patience has seen: a resumed run waits no longer than one that was never stopped."""
+        """What patience has seen: a resumed run waits no longer than one that was never stopped.
+
+        And what the card tells of the whole run: its losses so far, and the energy they took.
+        """
         best = self._best if self._best < float("inf") else None
-        return {"best": best, "without_gain": self._without_gain}
+        energy = self._meter.own_state() if self._meter else None
+        history = _thinned(self._reporter.history)
+        return {"best": best, "without_gain": self._without_gain, "history": history, "energy": energy}
 
     def take_state(self, state: dict[str, Any]) -> None:
+        self._reporter.history[:] = [
+            (int(step), str(name), float(x)) for step, name, x in state.get("history", ())
+        ]
+        if self._meter and state.get("energy"):
+            self._meter.take_state(state["energy"])
         if state.get("best") is not None:
             self._best, self._without_gain = float(state["best"]), int(state["without_gain"])
 

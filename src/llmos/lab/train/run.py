@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -53,6 +52,7 @@ class Run:
     written: Recipe
     base: dict[str, Any] | None = None
     spelt: TokenStatistics | None = None
+    meter: EnergyMeter | None = None
 
 
 @dataclass
@@ -175,17 +175,19 @@ def train(
         with team.first_of_machine_first():
             run = prepare(recipe, output, reporter, root=root, resume=start_at)
         write_recipe(run)
+        reporter.history.clear()
         reporter.draw_curves(output / "runs")
         if run.recipe.lora:
             run.model = add_adapter(run.model, run.recipe)
-        with EnergyMeter() as meter, pushing_checkpoints(recipe.push, reporter, run.base):
+        run.meter = EnergyMeter()
+        with run.meter, pushing_checkpoints(recipe.push, reporter, run.base):
             result = execute(run, reporter, resume=start_at, changed=changed)
     reporter.say(f"{result.steps:,} steps, {result.tokens:,} tokens in {result.seconds:.0f} s")
     reporter.phase("finish")
     result.samples = write_samples(run.recipe, run.model, run.tokenizer, run.corpus)
     for sample in result.samples:
         reporter.say(f"> {sample['prompt']}\n  {sample['text']}")
-    finish(run, result, reporter, started_at=started_at, energy=meter.result)
+    finish(run, result, reporter, started_at=started_at, energy=run.meter.result)
     if result.stopped.startswith("error: "):
         raise TrainingStopped(result.stopped.removeprefix("error: "))
     return result
@@ -264,7 +266,7 @@ def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
         precision=pick_precision(training.precision, pick_device()),
         tokenizer=run.tokenizer,
     )
-    course = Course(recipe, trainer.clock, reporter, tokens=lambda: trainer)
+    course = Course(recipe, trainer.clock, reporter, tokens=lambda: trainer, meter=run.meter)
     trainer.add_callback(course)
     return trainer, course
 
@@ -314,7 +316,7 @@ def _train_own(
         output=run.output,
         steps=trainer.state.global_step,
         tokens=trainer.tokens_seen,
-        seconds=round(time.monotonic() - start, 3),
+        seconds=round(trainer.clock.elapsed_s, 3),
         parameters=total,
         trained_parameters=trained,
         metrics=metrics,

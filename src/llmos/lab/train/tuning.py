@@ -103,10 +103,11 @@ def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
         output=run.output,
         steps=trainer.state.global_step,
         tokens=int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0),
-        seconds=round(time.monotonic() - start, 3),
+        seconds=round(max(time.monotonic() - start, trainer.clock.elapsed_s), 3),
         parameters=total,
         trained_parameters=trained,
         metrics=metrics,
+        reporter.history.clear()
         stopped=stopped,
         rows_per_step=trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps,
         precision=pick_precision(recipe.training.precision, pick_device()),
@@ -172,7 +173,7 @@ def make_tuner(run: Any, reporter: Reporter, micro: int) -> tuple[Any, Course]:
     micro = min(micro, rows)
     rows -= rows % micro
     clock = Clock(steps_of(recipe, len(train), rows), training.max_minutes)
-    course = Course(recipe, clock, reporter)
+    course = Course(recipe, clock, reporter, meter=run.meter)
     kind, config = _kinds(recipe.objective)
     fields = _fields(recipe, run.output, clock.max_steps, micro, rows // micro) | _own_fields(recipe, run)
     optimizer = make_optimizer(run.model, recipe.optimiser)
