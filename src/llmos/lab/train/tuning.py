@@ -11,6 +11,8 @@ import gc
 import math
 import time
 import warnings
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from llmos.core.errors import Unprocessable
 from llmos.lab.events import Reporter
-from llmos.lab.metrics.intervals import named_ratio
+from llmos.lab.metrics.intervals import FEWEST, named_ratio
 from llmos.lab.models.build import count_parameters
 from llmos.lab.objectives.base import held_out_numbers
 from llmos.lab.recipes.schema import Recipe
@@ -37,8 +39,9 @@ from llmos.lab.train.trainer import Clock, steps_of
 class Guarded(WholeCheckpoints):
     """Laid over a trainer of TRL: stops before a loss that is not a number can spoil the weights."""
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss: torch.Tensor = super().training_step(*args, **kwargs)  # type: ignore[misc]
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        self.state.num_input_tokens_seen += _count_tokens(inputs)
         if not bool(torch.isfinite(loss)):
             step = self.state.global_step
             self.model.zero_grad(set_to_none=True)
@@ -47,6 +50,12 @@ class Guarded(WholeCheckpoints):
                 "Lower optimiser.learning_rate or train in fp32."
             )
         return loss
+
+
+def _count_tokens(inputs: Mapping[str, Any]) -> int:
+    """Tokens that are learnt from, padding left out: of examples, or of both answers with their prompts."""
+    names = ("attention_mask", "chosen_attention_mask", "rejected_attention_mask")
+    return sum(int(inputs[name].sum()) for name in names if name in inputs)
 
 
 class _WholeGradients(TrainerCallback):
@@ -125,13 +134,10 @@ def _halve(micro: int, reporter: Reporter, error: BaseException) -> int:
 
 
 def _evaluate(trainer: Any, reporter: Reporter, recipe: Recipe) -> dict[str, float]:
-    """The figures of TRL, each the mean over held-out examples with its interval."""
+    """The figures of TRL, each the mean over held-out examples (kto: batches) with its interval."""
     held_out = trainer.eval_dataset
     if held_out is None:
         return {}
-    if recipe.objective == "kto":
-        # Its loss compares the examples of a batch: there is none for a single one.
-        return _figures(trainer.evaluate())
     callbacks, trainer.callback_handler.callbacks = trainer.callback_handler.callbacks, []
     numbers = held_out_numbers(len(held_out), recipe.evaluation.max_examples)
     rows = [_figures(trainer.evaluate(held_out.select([n]))) for n in numbers]
@@ -146,6 +152,15 @@ def _evaluate(trainer: Any, reporter: Reporter, recipe: Recipe) -> dict[str, flo
 
 
 def _figures(found: dict[str, Any]) -> dict[str, float]:
+def _parts(recipe: Recipe, held_out: int, most: int) -> list[list[int]]:
+    """Held-out examples that are looked at together: each alone, but kto's loss compares those of a batch."""
+    numbers = held_out_numbers(held_out, recipe.evaluation.max_examples)
+    size = max(2, min(most, len(numbers) // FEWEST)) if recipe.objective == "kto" else 1
+    parts = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    # A rest of one would compare with nothing.
+    return parts[:-1] if len(parts) > 1 and len(parts[-1]) < min(size, 2) else parts
+
+
     dropped = ("runtime", "per_second", "epoch", "num_tokens")
     return {
         name.removeprefix("eval_"): float(value)
