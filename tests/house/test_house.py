@@ -17,7 +17,7 @@ from llmos.core.names import RESERVED_NAMESPACES
 ROOT = Path(__file__).parents[2]
 # Addresses that answer everybody alike, or check a credential of their own inside.
 OPEN_ROUTES = re.compile(
-    r"^/(-/(health|static|patterns|lfs|claim|preferences|feeds|diagram)|oauth/|\.well-known/|avatars/"
+    r"^/(-/(health|static|patterns|lfs|claim|preferences|feeds|diagram|schemas)|oauth/|\.well-known/|avatars/"
     r"|api/runners|api/telemetry|api/tasks|api/buckets|api/agent-harnesses|api/(models|datasets)-tags-by-type|api/spaces/templates|api/openapi"
     r"|cas|v1|robots|favicon"
     r"|settings$|-/admin$|collections/{ns:seg}$)"  # redirects to pages that ask

@@ -93,6 +93,7 @@ ROUTES_WITHOUT_A_STOP = {
     "/favicon.ico": "a picture",
     "/avatars/{file:seg}": "a picture",
     "/robots.txt": "a text",
+    "/-/schemas/recipe.json": "a file for editors",
     "/-/admin": "leads on",
     "/collections/{ns:seg}": "leads on",
     "/-/diagram": "the frame of a drawing",

@@ -20,6 +20,7 @@ def command() -> None:
 @refusals_as_messages
 def new(*, path: Path) -> None:
     """Ask a few questions and write a recipe to PATH."""
+    from llmos.lab.recipes.json_schema import for_editors
     from llmos.lab.recipes.load import dump_recipe
     from llmos.lab.recipes.schema import FAMILY_OF, Objective, Preset
     from llmos.lab.recipes.write import OBJECTIVES, Options, from_options
@@ -44,7 +45,7 @@ def new(*, path: Path) -> None:
     )
     if path.exists():
         click.confirm(f"{path} is there already. Write over it", abort=True)
-    path.write_text(dump_recipe(written), encoding="utf-8")
+    path.write_text(for_editors(dump_recipe(written)), encoding="utf-8")
     click.echo(f"Wrote {path}. Train it with: llmos train {path}")
 
 

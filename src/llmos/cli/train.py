@@ -58,6 +58,7 @@ def command(
     The same command again goes on from the newest checkpoint in the output folder.
     """
     from llmos.cli.lab_process import run_lab
+    from llmos.lab.recipes.json_schema import for_editors
     from llmos.lab.recipes.load import dump_recipe, load_recipe
     from llmos.lab.recipes.write import Options, from_options, with_options
     from llmos.lab.samples import RECIPES
@@ -84,7 +85,7 @@ def command(
     if written is not None:
         output.mkdir(parents=True, exist_ok=True)
         recipe = output / "recipe.yaml"
-        text = dump_recipe(written)
+        text = for_editors(dump_recipe(written))
         recipe.write_text(text, encoding="utf-8")
         if not as_json:
             click.echo(text)

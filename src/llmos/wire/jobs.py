@@ -37,6 +37,8 @@ LEASE_HEADER = "X-LLMOS-Lease"
 MAX_CLAIM_WAIT_S = 20.0
 MAX_EVENTS = 2000
 MAX_LINE_CHARS = 16_384
+# Where a hub serves the JSON schema of training recipes to editors.
+RECIPE_SCHEMA_PATH = "/-/schemas/recipe.json"
 
 JobKind = Literal["command", "recipe", "engine"]
 InputType = Literal["model", "dataset", "space", "bucket"]

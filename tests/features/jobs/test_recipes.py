@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from click.testing import CliRunner
+from starlette.testclient import TestClient
+
+from llmos.cli.root import main
 from llmos.features.jobs.recipes import recipe_inputs
 from llmos.wire.evaluation_recipe import is_evaluation
 
@@ -26,3 +30,17 @@ def test_an_evaluation_reads_model_and_benchmark() -> None:
     recipe = {"version": 1, "evaluation": plan, "push": {"repo": "ada/tiny-llm"}}
     assert is_evaluation(recipe)
     assert sources(recipe) == {("model", "ada/tiny-llm"), ("dataset", "grace/cloze")}
+
+
+def test_editors_find_the_schema_at_an_address_of_its_own(app_client: TestClient) -> None:
+    """Without a sign-in, as editors have none; the same that `llmos recipe schema` prints."""
+    found = app_client.get("/-/schemas/recipe.json")
+    assert (found.status_code, found.headers["content-type"]) == (200, "application/schema+json")
+    assert found.text == CliRunner().invoke(main, ["recipe", "schema"]).output
+    assert found.json()["properties"]["objective"]["description"] == "What is learnt."
+    assert found.headers["cache-control"] == "public, max-age=3600"
+    known = {"if-none-match": f"W/{found.headers['etag']}"}
+    again = app_client.get("/-/schemas/recipe.json", headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    assert app_client.head("/-/schemas/recipe.json").status_code == 200
+    assert app_client.get("/-/schemas/other.json").status_code == 404

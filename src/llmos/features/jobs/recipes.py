@@ -27,10 +27,15 @@ MAX_YAML_CHARS = 60_000
 
 
 @lru_cache
-def recipe_schema() -> dict[str, Any]:
+def recipe_schema_text() -> str:
     """The JSON schema of recipes as this version's training lab writes it."""
-    text = files("llmos.wire").joinpath("recipe_schema.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
+    return files("llmos.wire").joinpath("recipe_schema.json").read_text(encoding="utf-8")
+
+
+@lru_cache
+def recipe_schema() -> dict[str, Any]:
+    """`recipe_schema_text`, read."""
+    found: dict[str, Any] = json.loads(recipe_schema_text())
     return found
 
 

@@ -19,13 +19,14 @@ from llmos.infra.web.routing import add_router
 from llmos.ui.filters import with_query
 from llmos.ui.render import MenuLink, register_templates
 from llmos.ui.static_files import register_static
+from llmos.wire.jobs import RECIPE_SCHEMA_PATH
 
 _HERE = Path(__file__).parent.parent
 
 
 def add_job_pages(app: FastAPI) -> None:
     """Register the pages; before those of repositories, whose addresses take what is left."""
-    from llmos.features.jobs.pages import compare, detail, experiments, lists, new, runner_pages
+    from llmos.features.jobs.pages import compare, detail, experiments, lists, new, runner_pages, schema
 
     add_card_action(_train_like_this)
     register_templates(_HERE / "templates")
@@ -36,6 +37,7 @@ def add_job_pages(app: FastAPI) -> None:
     get, post = ["GET", "HEAD"], ["POST"]
     job = "/jobs/{ns:seg}/{job_id:seg}"
     for methods, path, endpoint in (
+        (get, RECIPE_SCHEMA_PATH, schema.show_schema),
         (get, "/jobs", lists.queue_page),
         (get, "/runners", runner_pages.runners_page),
         (post, "/runners", runner_pages.post_runner),
