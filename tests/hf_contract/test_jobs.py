@@ -382,6 +382,24 @@ def test_the_command_line(server: LiveServer, ada: HfApi, runner: PlainRunner, t
         text = done.communicate(timeout=60)[0]
         assert done.returncode == 0, text
         assert expected in text
+    started = hf("jobs", "run", "--detach", "--label", "from=cli", "python:3.12", "sleep", "60")
+    waiting = _wait_for_job(ada)
+    assert waiting in _said(started)
+    _said(hf("jobs", "cancel", waiting, "--namespace", "ada"))
+    assert ada.inspect_job(job_id=waiting, namespace="ada").status.stage == "CANCELED"
+    scheduled = _said(hf("jobs", "scheduled", "run", "@daily", "python:3.12", "python", "-c", "print(2)"))
+    (daily,) = [one for one in ada.list_scheduled_jobs(namespace="ada") if one.id in scheduled]
+    assert (daily.schedule, daily.job_spec.command) == ("@daily", ["python", "-c", "print(2)"])
+    assert daily.id in _said(hf("jobs", "scheduled", "ps"))
+    _said(hf("jobs", "scheduled", "delete", daily.id))
+    assert daily.id not in _said(hf("jobs", "scheduled", "ps"))
+
+
+def _said(running: subprocess.Popen[str]) -> str:
+    """What a command printed; it must not fail."""
+    text = running.communicate(timeout=60)[0]
+    assert running.returncode == 0, text
+    return text
 
 
 def _wait_for_job(ada: HfApi) -> str:

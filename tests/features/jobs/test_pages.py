@@ -157,6 +157,39 @@ def test_every_option_of_the_schema_has_a_field() -> None:
     assert read_recipe("objective: clm") == {"objective": "clm"}
 
 
+def test_what_a_running_job_shows_of_its_machine(hub: Hub, ada: Browser) -> None:
+    href = _start(ada)
+    job_id = href.rpartition("/")[2]
+    runner = hub.runner()
+    runner.claim(load=3.5, running=1)
+    runner.state(job_id, "running")
+    assert "Energy" not in ada.get(href).text
+    sample = {"kind": "sample", "cpu": 1.5, "memory_bytes": 3_000_000, "energy_wh": 1.25}
+    progress = {"kind": "progress", "done": 30, "total": 120, "unit": "steps"}
+    runner.events(job_id, 0, {"kind": "phase", "phase": "train"}, progress, sample)
+    for page in (ada.get(href).text, ada.get(f"{href}/live").text):
+        assert re.search(
+            r'<progress[^>]*value="0\.25"[^>]*max="1"|<progress[^>]*max="1"[^>]*value="0\.25"', page
+        )
+        assert "30 / 120 steps" in page
+        assert "1.25 Wh" in page
+        assert "estimated" in page
+        assert "3.0 MB" in page or "3 MB" in page
+        assert "system/cpu" in page
+    beat = sample | {"energy_wh": 2.5, "energy_method": "measured"}
+    runner.about(job_id, "heartbeat", {"sample": beat})
+    page = ada.get(f"{href}/live").text
+    assert "2.50 Wh" in page
+    assert "measured" in page
+    machines = ada.get("/runners").text
+    assert re.search(r"<dt>Load</dt><dd>3\.5</dd>", machines)
+    assert href in machines, "and what it runs"
+    runner.state(job_id, "succeeded", exit_code=0)
+    page = ada.get(f"{href}/live").text
+    assert "2.50 Wh" in page
+    assert "<progress" not in page
+
+
 def test_runners(hub: Hub, ada: Browser, grace: Browser, browser: Browser) -> None:
     made = ada.post("/runners", "/runners", name="ada-desk", scope="person")
     found = re.search(r"llmos runner start --url \S+ --token (llmosr_[\w-]+)", made.text)

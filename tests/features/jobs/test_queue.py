@@ -431,6 +431,7 @@ def test_a_quorum_of_machines_of_different_people(hub: Hub, wanted_twice: str) -
     made = _offer(hub, spec, config_json="{}", README_md="1 s", metrics_json="1")
     assert first.state(wanted_twice, "succeeded", outputs=[made]).json()["state"] == "queued"
     assert first.claim() is None, "no second vote"
+    assert _credit(hub) == (0, 0), "nobody has confirmed it"
     spec = second.claim()
     assert spec is not None
     made = _offer(hub, spec, config_json="{}", README_md="2 s", metrics_json="2")
@@ -439,6 +440,7 @@ def test_a_quorum_of_machines_of_different_people(hub: Hub, wanted_twice: str) -
     assert answer.json()["state"] == "succeeded"
     (result,) = hub.job(wanted_twice).results
     assert (result["repo"], result["revision"]) == ("ada/tiny-llm", made["revision"])
+    assert _credit(hub)[1] == 1, "the first one's; the second ran a job of its own"
 
 
 @pytest.mark.parametrize("forgery", ["other content", "a file more", "the commit of the first", "no commit"])
@@ -489,6 +491,68 @@ def test_time_given_to_others_is_credited(hub: Hub) -> None:
     assert credit.seconds > 0
     assert "of machine time to others" in hub.http.get("/root-admin", headers={"accept": "text/html"}).text
     assert "of machine time to others" not in hub.http.get("/ada", headers={"accept": "text/html"}).text
+
+
+def _credit(hub: Hub) -> tuple[float, int]:
+    with hub.rt.database.reading() as db:
+        rows = db.query(RunnerCredit).all()
+        return sum(row.seconds for row in rows), sum(row.job_count for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "states", "counts"),
+    [
+        ("command", ["running", "failed"], True),
+        ("command", ["running", "timed_out"], True),
+        ("command", ["failed"], False),
+        ("command", ["running", "released"], False),
+        ("command", ["running", "lost"], False),
+        ("engine", ["running", "released"], True),
+        ("engine", ["running", "canceled"], True),
+        ("engine", ["running", "lost"], False),
+    ],
+)
+def test_time_counts_that_a_job_could_use(hub: Hub, kind: str, states: list[str], counts: bool) -> None:
+    job_id, runner = hub.submit(), hub.runner()
+    runner.claim()
+    hub.change(job_id, kind=kind, cancel_requested_at=clock.now() if "canceled" in states else None)
+    for state in states:
+        if state == "lost":
+            _let_leases_run_out(hub)
+            expire_leases(hub.rt)
+        else:
+            assert runner.state(job_id, state).status_code == 200
+    seconds, jobs = _credit(hub)
+    assert (seconds > 0, jobs) == (counts, int(counts))
+
+
+def test_a_job_tried_again_is_one_job(hub: Hub) -> None:
+    job_id, runner = hub.submit(attempts=2), hub.runner()
+    for _ in range(2):
+        runner.claim()
+        runner.state(job_id, "running")
+        runner.state(job_id, "failed")
+        hub.ready([job_id])
+    assert hub.job(job_id).attempt == 2
+    assert _credit(hub)[1] == 1
+
+
+def test_a_runner_that_keeps_no_time_is_stopped_by_the_hub(hub: Hub) -> None:
+    """Ten minutes after it should have stopped the job itself, though it speaks of it still."""
+    job_id, runner = hub.submit(timeoutSeconds=60, attempts=3), hub.runner()
+    runner.claim()
+    runner.state(job_id, "running")
+    for late, state in ((timedelta(seconds=655), "running"), (timedelta(seconds=665), "timed_out")):
+        with hub.rt.database.writing() as db:
+            attempt = db.query(JobAttempt).one()
+            attempt.started_at = attempt.running_at = clock.now() - late
+        assert runner.about(job_id, "heartbeat", {}).status_code == 200, "the lease is not what ends it"
+        expire_leases(hub.rt)
+        assert hub.job(job_id).state == state
+    assert hub.job(job_id).is_over, "and not tried again"
+    late_words = runner.state(job_id, "succeeded", exit_code=0)
+    assert (late_words.status_code, late_words.json()["code"]) == (409, "LeaseLost")
+    assert _credit(hub)[0] == pytest.approx(60), "no more than the job may take"
 
 
 def test_draining_and_removing(hub: Hub) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llmos.core import clock
-from llmos.features.jobs.ending import end_attempt, end_job
+from llmos.features.jobs.ending import credit, end_attempt, end_job
 from llmos.features.jobs.leases import check_open, hold, renew
 from llmos.features.jobs.models import Job, JobAttempt, JobLog, JobMetric, Runner
 from llmos.features.jobs.results import results_of
@@ -224,9 +224,13 @@ def requeue(db: Session, job: Job, attempt: JobAttempt, why: str, reason: str, *
 
 def _count_result(db: Session, job: Job, attempt: JobAttempt) -> None:
     """Done, unless the job wants several machines to agree and they have not yet."""
-    verdict = True if job.quorum <= 1 else _verdict(db, job)
+    attempts = [attempt] if job.quorum <= 1 else _successes(db, job)
+    verdict = agreed(
+        [Result(one.runner_owner_id, one.is_trusted, _digests(one)) for one in attempts], job.quorum
+    )
     if verdict:
         job.results = attempt.results
+        _thank_for_agreeing(db, job, attempt, attempts)
         end_job(db, job, "succeeded", reason="", exit_code=attempt.exit_code)
     elif verdict is None:
         requeue(db, job, attempt, "succeeded", "Another machine has to come to the same result.")
@@ -234,15 +238,25 @@ def _count_result(db: Session, job: Job, attempt: JobAttempt) -> None:
         end_job(db, job, "failed", reason=lazy("The machines that ran it came to different results."))
 
 
-def _verdict(db: Session, job: Job) -> bool | None:
+def _successes(db: Session, job: Job) -> Sequence[JobAttempt]:
     db.flush()
-    attempts = db.scalars(
+    return db.scalars(
         select(JobAttempt)
         .where(JobAttempt.job_id == job.id, JobAttempt.outcome == "succeeded")
         .order_by(JobAttempt.number)
-    )
-    results = [
-        Result(one.runner_owner_id, one.is_trusted, tuple(item["digest"] for item in one.results))
-        for one in attempts
-    ]
-    return agreed(results, job.quorum)
+    ).all()
+
+
+def _digests(attempt: JobAttempt) -> tuple[str, ...]:
+    return tuple(item["digest"] for item in attempt.results)
+
+
+def _thank_for_agreeing(db: Session, job: Job, accepted: JobAttempt, attempts: Sequence[JobAttempt]) -> None:
+    """Time spent on a result that nobody confirmed is not counted: it may be made up."""
+    confirmed = _digests(accepted)
+    if job.quorum <= 1 or not confirmed or not all(confirmed):
+        return
+    for one in attempts:
+        is_anothers = one.runner_owner_id != job.creator_id
+        if not one.is_trusted and is_anothers and _digests(one) == confirmed:
+            credit(db, job, one)
