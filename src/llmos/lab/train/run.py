@@ -291,7 +291,6 @@ def _train_own(
         changed(trainer)
     if resume:
         reporter.say(f"Going on from {resume.name}.")
-    start = time.monotonic()
     stopped, no_room = "", False
     trainer.clock.restart(0.0)
     try:

@@ -107,6 +107,7 @@ def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
         gc.collect()
         free_memory()
         resume = newest_checkpoint(run.output) or resume
+        reporter.history.clear()
     metrics = _evaluate(trainer, reporter, recipe)
     return Result(
         output=run.output,
@@ -116,7 +117,6 @@ def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
         parameters=total,
         trained_parameters=trained,
         metrics=metrics,
-        reporter.history.clear()
         stopped=stopped,
         rows_per_step=trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps,
         precision=pick_precision(recipe.training.precision, pick_device()),
@@ -139,19 +139,19 @@ def _evaluate(trainer: Any, reporter: Reporter, recipe: Recipe) -> dict[str, flo
     if held_out is None:
         return {}
     callbacks, trainer.callback_handler.callbacks = trainer.callback_handler.callbacks, []
-    numbers = held_out_numbers(len(held_out), recipe.evaluation.max_examples)
-    rows = [_figures(trainer.evaluate(held_out.select([n]))) for n in numbers]
+    parts = _parts(recipe, len(held_out), trainer.args.per_device_eval_batch_size)
+    rows = [_figures(trainer.evaluate(held_out.select(part))) for part in parts]
     trainer.callback_handler.callbacks = callbacks
     found: dict[str, float] = {}
     for name in rows[0]:
-        values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
-        found |= named_ratio(name, values, [1.0] * len(values)) if values else {}
+        pairs = zip(rows, map(len, parts), strict=True)
+        known = [(row[name] * n, n) for row, n in pairs if math.isfinite(row.get(name, math.nan))]
+        found |= named_ratio(name, *map(list, zip(*known, strict=True))) if known else {}
     told = {f"eval/{name}": x for name, x in found.items() if not name.endswith(("_low", "_high"))}
     reporter.metrics(trainer.state.global_step, told)
     return found
 
 
-def _figures(found: dict[str, Any]) -> dict[str, float]:
 def _parts(recipe: Recipe, held_out: int, most: int) -> list[list[int]]:
     """Held-out examples that are looked at together: each alone, but kto's loss compares those of a batch."""
     numbers = held_out_numbers(held_out, recipe.evaluation.max_examples)
@@ -161,6 +161,7 @@ def _parts(recipe: Recipe, held_out: int, most: int) -> list[list[int]]:
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) < min(size, 2) else parts
 
 
+def _figures(found: dict[str, Any]) -> dict[str, float]:
     dropped = ("runtime", "per_second", "epoch", "num_tokens")
     return {
         name.removeprefix("eval_"): float(value)
