@@ -32,7 +32,6 @@ from llmos.lab.samples import sample
 from llmos.lab.train import plain
 from llmos.lab.train.checkpoint import newest_checkpoint
 from llmos.lab.train.errors import TrainingStopped
-from llmos.lab.train.estimate import estimate
 from llmos.lab.train.losses import projected_cross_entropy
 from llmos.lab.train.run import Run, make_trainer, prepare, train
 from llmos.lab.train.schedule import rate
@@ -557,12 +556,3 @@ def test_a_time_limit_ends_the_run(tmp_path: Path, quiet: Reporter) -> None:
     recipe.training.max_steps = None
     result = train(recipe, tmp_path, quiet)
     assert 1 <= result.steps < 1000
-
-
-def test_an_estimate_tells_size_and_time(quiet: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmos.lab.train.estimate.CALIBRATION_S", 0.01)
-    found = estimate(recipe_of("clm"), quiet)
-    assert found.steps == 4
-    assert found.tokens == 4 * 512
-    assert found.tokens_per_second > 0
-    assert found.memory_bytes > 16 * found.parameters

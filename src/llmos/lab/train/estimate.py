@@ -11,6 +11,7 @@ from typing import Any
 from llmos.lab.events import Reporter
 from llmos.lab.models.build import count_parameters
 from llmos.lab.recipes.schema import TUNED_BY_TRL, Recipe
+from llmos.lab.train.adapters import add_adapter
 from llmos.lab.train.run import Run, make_trainer, prepare
 from llmos.lab.train.trainer import ENDLESS
 
@@ -49,6 +50,8 @@ def estimate(recipe: Recipe, reporter: Reporter, *, root: Path | None = None) ->
     """Prepare the run, take a few steps for two seconds, and reckon. Nothing is left behind."""
     with TemporaryDirectory(prefix="llmos-estimate-") as folder:
         run = prepare(recipe, Path(folder), reporter, root=root)
+        if run.recipe.lora:
+            run.model = add_adapter(run.model, run.recipe)
         speed, steps = _measure(run, reporter)
     total, trained = count_parameters(run.model)
     full = run.recipe.training
@@ -66,7 +69,7 @@ def estimate(recipe: Recipe, reporter: Reporter, *, root: Path | None = None) ->
     return Estimate(
         parameters=total,
         trained_parameters=trained,
-        memory_bytes=_memory(run, total, trained),
+        memory_bytes=_memory(run, trained),
         tokens=tokens,
         tokens_per_second=round(speed, 1),
         steps=steps,
@@ -116,14 +119,15 @@ def _measure_model(run: Run) -> tuple[float, int]:
     return speed, steps_of(run.recipe, rows, per_step)
 
 
-def _memory(run: Run, total: int, trained: int) -> int:
+def _memory(run: Run, trained: int) -> int:
     """Weights, and for what is trained gradient and two moments; activations of one micro-batch."""
     config, training = run.model.config, run.recipe.training
-    fields = {**config.to_dict(), **{name: getattr(config, name, None) for name in ("hidden_size",)}}
-    width = int(fields.get("hidden_size") or fields.get("d_model") or fields.get("n_embd") or 0)
-    layers = int(fields.get("num_hidden_layers") or fields.get("num_layers") or fields.get("n_layer") or 1)
+    # Transformers knows these by one name for all families.
+    width = int(getattr(config, "hidden_size", None) or 0)
+    layers = int(getattr(config, "num_hidden_layers", None) or 1)
     rows = (training.micro_batch or 1) * (training.sequence_length or 0)
     # About 34 numbers of the model's width for each token and layer stay for the backward pass.
     activations = rows * width * (2 if training.gradient_checkpointing else 34) * layers * 4
     copies = 2 if run.recipe.objective in ("dpo", "kto") and not run.recipe.lora else 1
-    return 4 * total * copies + 12 * trained + activations
+    weights = sum(p.numel() * p.element_size() for p in run.model.parameters())
+    return weights * copies + 12 * trained + activations
