@@ -9,15 +9,15 @@ A row is a dict of arrays of length L = seq_len:
   attention mask, that attention stays inside a document,
 - `document_ids` int64: the number of the document within the row, -1 for padding.
 
-Two ways to pack. `stream`: documents one after another, cut every L tokens; no token is lost and only
-the last row has padding; for pre-training. `fit`: whole documents only, each row filled as well as
-possible (best fit, longest first); for examples that lose their sense when cut.
+Three ways to pack. `stream`: documents one after another, cut every L tokens; no token is lost and only
+the last row has padding. `fit`: whole documents only, each row filled as well as possible (best fit, longest
+first); for texts that lose their sense when cut. `none`: one document a row.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Row = dict[str, NDArray[np.int64]]
 
-Mode = Literal["stream", "fit"]
+Mode = Literal["stream", "fit", "none"]
 Longer = Literal["error", "cut", "drop"]
 IGNORED = -100
 
@@ -70,23 +70,23 @@ class Packed:
         mode: Mode = "stream",
         longer: Longer = "error",
     ) -> None:
-        """`longer` decides, in mode "fit", about documents of more than `seq_len` tokens: refuse them
-        with a DataError, keep their first `seq_len` tokens, or leave them out."""
+        """`longer` decides, in modes "fit" and "none", about documents of more than `seq_len` tokens: refuse
+        them with a DataError, keep their first `seq_len` tokens, or leave them out."""
         if seq_len < 2:
             raise DataError(f"The sequence length is {seq_len}; a model learns from 2 tokens or more.")
         self.cache, self.seq_len, self.pad_id, self.mode = cache, seq_len, pad_id, mode
         self.dropped = 0
         self._fits: list[list[int]] = []
-        if mode == "fit":
-            self._fits, self.dropped = _best_fit(cache, seq_len, longer)
+        if mode != "stream":
+            self._fits, self.dropped = _whole_documents(cache, seq_len, longer, joined=mode == "fit")
 
     def __len__(self) -> int:
-        return len(self._fits) if self.mode == "fit" else -(-self.cache.n_tokens // self.seq_len)
+        return len(self._fits) if self.mode != "stream" else -(-self.cache.n_tokens // self.seq_len)
 
     def __getitem__(self, number: int) -> Row:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        spans = self._fit_spans(number) if self.mode == "fit" else self._stream_spans(number)
+        spans = self._stream_spans(number) if self.mode == "stream" else self._fit_spans(number)
         return self._row(spans)
 
     @property
@@ -138,25 +138,27 @@ class Packed:
         return {"input_ids": ids, "labels": labels, "position_ids": positions, "document_ids": documents}
 
 
-def _best_fit(cache: TokenCache, seq_len: int, longer: Longer) -> tuple[list[list[int]], int]:
-    """Documents of each row, and how many were left out. Rows keep the order of their first documents."""
+def _whole_documents(
+    cache: TokenCache, seq_len: int, longer: Longer, *, joined: bool
+) -> tuple[list[list[int]], int]:
+    """Documents of each row, and how many were left out."""
     import numpy as np
 
     lengths = np.diff(cache.starts.astype(np.int64))
-    too_long = np.flatnonzero(lengths > seq_len)
-    if len(too_long) and longer == "error":
-        raise DataError(
-            f"{len(too_long)} of {len(lengths)} examples are longer than the sequence length of {seq_len} "
-            f"tokens (the longest has {int(lengths.max())}). Raise the sequence length, or say whether "
-            "long examples are to be cut or dropped."
-        )
-    dropped = set(too_long.tolist()) if longer == "drop" else set()
+    check_longer(lengths.tolist(), seq_len, longer)
+    kept = np.flatnonzero(lengths <= seq_len) if longer == "drop" else np.arange(len(lengths))
+    dropped = len(lengths) - len(kept)
+    if not joined:
+        return [[n] for n in kept.tolist()], dropped
+    order = kept[np.argsort(-lengths[kept], kind="stable")]
+    return _best_fit({n: min(int(lengths[n]), seq_len) for n in order.tolist()}, seq_len), dropped
+
+
+def _best_fit(needs: dict[int, int], seq_len: int) -> list[list[int]]:
+    """Documents of each row, from their lengths, longest first. Rows keep the order of their first ones."""
     rows: list[list[int]] = []
     free: list[tuple[int, int]] = []  # (room left, row), sorted
-    for n in np.argsort(-lengths, kind="stable").tolist():
-        if n in dropped:
-            continue
-        need = min(int(lengths[n]), seq_len)
+    for n, need in needs.items():
         at = bisect_left(free, (need, -1))
         room, row = free.pop(at) if at < len(free) else (seq_len, len(rows))
         if row == len(rows):
@@ -164,15 +166,21 @@ def _best_fit(cache: TokenCache, seq_len: int, longer: Longer) -> tuple[list[lis
         rows[row].append(n)
         if room > need:
             insort(free, (room - need, row))
-    if not rows:
-        raise DataError(f"All {len(lengths)} examples are longer than {seq_len} tokens and were dropped.")
-    return sorted((sorted(row) for row in rows), key=lambda row: row[0]), len(dropped)
+    return sorted((sorted(row) for row in rows), key=lambda row: row[0])
 
 
-def check_length(seq_len: int, max_positions: int | None) -> None:
-    """Raise DataError when rows of `seq_len` tokens do not fit into the model's positions."""
-    if max_positions is not None and seq_len > max_positions:
+def check_longer(lengths: Sequence[int], seq_len: int, longer: str) -> None:
+    """Raise DataError when examples are longer than `seq_len` tokens and must not be, or when all would be
+    dropped."""
+    too_long = sum(length > seq_len for length in lengths)
+    if too_long and longer == "error":
         raise DataError(
-            f"Sequences of {seq_len} tokens do not fit the model, which has {max_positions} positions. "
-            f"Set the sequence length to {max_positions} or less, or choose a model with a longer context."
+            f"{too_long} of {len(lengths)} examples are longer than the sequence length of {seq_len} tokens "
+            f"(the longest has {max(lengths)}). Raise training.sequence_length, or set data.longer to cut or "
+            "drop."
+        )
+    if too_long == len(lengths) and lengths and longer == "drop":
+        raise DataError(
+            f"All {len(lengths)} examples are longer than {seq_len} tokens and would be dropped. Raise "
+            "training.sequence_length, or set data.longer to cut."
         )

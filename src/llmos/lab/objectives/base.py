@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from llmos.lab.data.order import EpochOrder
+from llmos.lab.data.packing import check_longer
 from llmos.lab.metrics.intervals import named_ratio
 
 Batch = dict[str, Tensor]
@@ -20,10 +21,14 @@ IGNORED = -100
 
 
 class Objective(Protocol):
-    """Rows in, loss out. `train` and `held_out` can be indexed; rows may depend on `rng`."""
+    """Rows in, loss out. `train` and `held_out` can be indexed; rows may depend on `rng`.
+
+    `dropped` examples of both were left out, being too long.
+    """
 
     train: Sequence[Any]
     held_out: Sequence[Any]
+    dropped: int
 
     def example(self, rows: Sequence[Any], number: int, rng: np.random.Generator) -> Row: ...
 
@@ -64,6 +69,18 @@ class Rows:
             self._epoch, self._indices = epoch, self._order.indices(epoch)
         rng = np.random.Generator(np.random.PCG64([self.seed, number, 1]))
         return self.objective.example(self.objective.train, int(self._indices[place]), rng)
+
+
+def fitting(rows: list[Any], size: Callable[[Any], int], room: int, longer: str) -> list[Any]:
+    """The rows that are learnt from, where `size` counts the tokens of one and `room` is all it may have.
+
+    Raises DataError as `check_longer` does. Nothing is counted where long ones are cut.
+    """
+    if longer == "cut":
+        return rows
+    sizes = [size(row) for row in rows]
+    check_longer(sizes, room, longer)
+    return [row for row, tokens in zip(rows, sizes, strict=True) if tokens <= room]
 
 
 def held_out_numbers(count: int, limit: int) -> list[int]:

@@ -13,34 +13,28 @@ from torch import Tensor
 from llmos.lab.data.errors import DataError
 from llmos.lab.metrics.intervals import FEWEST, named_ratio
 from llmos.lab.metrics.labels import macro_f1
-from llmos.lab.objectives.base import IGNORED, Batch, Row, pad
+from llmos.lab.objectives.base import IGNORED, Batch, Row, fitting, pad
 
 
 class _Padded:
     """Examples are encoded when they are needed and padded side by side."""
 
     def __init__(
-        self, train: Sequence[Any], held_out: Sequence[Any], tokenizer: Any, *, length: int, longer: str
+        self, train: list[Any], held_out: list[Any], tokenizer: Any, *, length: int, longer: str
     ) -> None:
-        self.train, self.held_out, self.tokenizer, self._length, self._longer = (
-            train,
-            held_out,
-            tokenizer,
-            length,
-            longer,
-        )
+        self.tokenizer, self._length = tokenizer, length
+        self.train, self.held_out = (fitting(rows, self._size, length, longer) for rows in (train, held_out))
+        self.dropped = len(train) + len(held_out) - len(self.train) - len(self.held_out)
+
+    def _size(self, row: Any) -> int:
+        """Tokens of an example, uncut."""
+        raise NotImplementedError
 
     def prepare(self, model: Any) -> None:
         """Nothing: these models compute their own loss."""
 
     def _encode(self, *texts: Any, **options: Any) -> Any:
-        found = self.tokenizer(*texts, truncation=self._longer != "error", max_length=self._length, **options)
-        if len(found["input_ids"]) > self._length:
-            raise DataError(
-                f"An example has {len(found['input_ids'])} tokens, the rows {self._length}. Raise "
-                "training.sequence_length or set data.longer to cut."
-            )
-        return found
+        return self.tokenizer(*texts, truncation=True, max_length=self._length, **options)
 
     def _inputs(self, examples: list[Row]) -> Batch:
         for row in examples:
@@ -70,8 +64,10 @@ class Classes(_Padded):
 
     def example(self, rows: Sequence[Any], number: int, rng: np.random.Generator) -> Row:
         row = rows[number]
-        pair = [row["text_pair"]] if row.get("text_pair") else []
-        return self._row(self._encode(row["text"], *pair), label=_number(self._number, row["label"]))
+        return self._row(self._encode(*_texts(row)), label=_number(self._number, row["label"]))
+
+    def _size(self, row: Any) -> int:
+        return len(self.tokenizer(*_texts(row))["input_ids"])
 
     def collate(self, examples: list[Row]) -> Batch:
         return self._inputs(examples) | {"labels": torch.tensor([row["label"] for row in examples])}
@@ -119,23 +115,31 @@ class Tags(_Padded):
             raise DataError(f"An example has {len(words)} tokens and {len(tags)} tags; they go in pairs.")
         ids: list[int] = []
         labels: list[int] = []
-        starts = [f" {word}" if n else word for n, word in enumerate(words)]
-        words_ids = self.tokenizer(starts, add_special_tokens=False)["input_ids"]
-        for found, tag in zip(words_ids, tags, strict=True):
-            pieces = found or [self.tokenizer.unk_token_id or 0]
+        for pieces, tag in zip(self._pieces(words), tags, strict=True):
             ids += pieces
             labels += [_number(self._number, tag), *[IGNORED] * (len(pieces) - 1)]
-        first = [t for t in [self.tokenizer.cls_token_id] if t is not None]
-        last = [t for t in [self.tokenizer.sep_token_id] if t is not None]
+        first, last = self._ends()
         room = self._length - len(first) - len(last)
-        if len(ids) > room and self._longer == "error":
-            raise DataError(f"An example has {len(ids)} tokens, the rows {room}: set data.longer to cut.")
         ids, labels = ids[:room], labels[:room]
         blank = [IGNORED]
         return {
             "input_ids": first + ids + last,
             "labels": blank * len(first) + labels + blank * len(last),
         }
+
+    def _pieces(self, words: list[str]) -> list[list[int]]:
+        starts = [f" {word}" if n else word for n, word in enumerate(words)]
+        found = self.tokenizer(starts, add_special_tokens=False)["input_ids"]
+        return [ids or [self.tokenizer.unk_token_id or 0] for ids in found]
+
+    def _ends(self) -> tuple[list[int], list[int]]:
+        marks = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+        first, last = ([] if mark is None else [mark] for mark in marks)
+        return first, last
+
+    def _size(self, row: Any) -> int:
+        words = self._pieces(list(map(str, row["tokens"])))
+        return sum(map(len, words)) + sum(map(len, self._ends()))
 
     def collate(self, examples: list[Row]) -> Batch:
         return self._inputs(examples) | {"labels": pad(examples, "labels", IGNORED)}
@@ -203,6 +207,9 @@ class Answers(_Padded):
             start_token = end_token = 0
         return self._row(found, start=start_token, end=end_token)
 
+    def _size(self, row: Any) -> int:
+        return len(self.tokenizer(str(row["question"]), str(row["context"]))["input_ids"])
+
     def collate(self, examples: list[Row]) -> Batch:
         return self._inputs(examples) | {
             "start": torch.tensor([row["start"] for row in examples]),
@@ -236,6 +243,10 @@ class Answers(_Padded):
             **_mean("exact_match", exact, sizes, intervals),
             **_mean("start_accuracy", starts, sizes, intervals),
         }
+
+
+def _texts(row: Any) -> list[str]:
+    return [row["text"], row["text_pair"]] if row.get("text_pair") else [row["text"]]
 
 
 def _answer(row: Any) -> tuple[str, int]:

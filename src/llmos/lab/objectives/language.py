@@ -24,6 +24,7 @@ class _Language:
 
     def __init__(self, train: Sequence[Any], held_out: Sequence[Any], tokenizer: Any) -> None:
         self.train, self.held_out, self.tokenizer = train, held_out, tokenizer
+        self.dropped: int = sum(getattr(rows, "dropped", 0) for rows in (train, held_out))
         self._head: Head | None = None
 
     def prepare(self, model: Any) -> None:

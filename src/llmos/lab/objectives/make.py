@@ -110,11 +110,16 @@ def make_objective(
         if _infills(recipe, tokenizer):
             # The target is the row and its end.
             length -= 1
-        packed = Packed(train, length, pad_id=tokenizer.pad_token_id)
-        held: Any = Packed(held_out, length, pad_id=tokenizer.pad_token_id) if held_out else []
+        options: dict[str, Any] = {
+            "mode": recipe.data.packing or "stream",
+            "longer": recipe.data.longer or "cut",
+        }
+        options["pad_id"] = tokenizer.pad_token_id
+        packed = Packed(train, length, **options)
+        held: Any = Packed(held_out, length, **options) if held_out else []
         return _language(recipe, packed, held, tokenizer)
     train_rows, held_rows = list(corpus.examples("train")), list(corpus.examples("validation"))
-    longer = recipe.data.longer
+    longer = recipe.data.longer or "cut"
     if recipe.objective == "classify":
         return Classes(train_rows, held_rows, tokenizer, labels, length=length, longer=longer)
     if recipe.objective == "tag":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llmos.lab.data.errors import DataError
 from llmos.lab.models.heads import Head, find_head
-from llmos.lab.objectives.base import IGNORED, Batch, Row, bare, loss_figures
+from llmos.lab.objectives.base import IGNORED, Batch, Row, bare, fitting, loss_figures
 from llmos.lab.objectives.language import _own_loss, seq2seq_batch
 from llmos.lab.train.losses import projected_cross_entropy
 
@@ -21,8 +21,9 @@ class Pairs:
     def __init__(
         self, train: Any, held_out: Any, tokenizer: Any, kind: str, *, length: int, longer: str
     ) -> None:
-        self.train, self.held_out, self.tokenizer = train, held_out, tokenizer
-        self._kind, self._length, self._longer = kind, length, longer
+        self.tokenizer, self._kind, self._length = tokenizer, kind, length
+        self.train, self.held_out = (fitting(rows, self._size, length, longer) for rows in (train, held_out))
+        self.dropped = len(train) + len(held_out) - len(self.train) - len(self.held_out)
         self._head: Head | None = None
         self._start = 0
 
@@ -48,9 +49,12 @@ class Pairs:
 
     def _ids(self, text: str) -> list[int]:
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        if len(ids) >= self._length and self._longer == "error":
-            raise DataError(f"A text has {len(ids)} tokens, the rows {self._length}: set data.longer to cut.")
         return [*ids[: self._length - 1], self.tokenizer.eos_token_id]
+
+    def _size(self, row: Any) -> int:
+        """Tokens of the longer side, uncut, with its end."""
+        both = self.tokenizer(list(self.sides(row)), add_special_tokens=False)["input_ids"]
+        return max(map(len, both)) + 1
 
     def collate(self, examples: list[Row]) -> Batch:
         return seq2seq_batch(examples, self.tokenizer.pad_token_id, self._start)

@@ -105,6 +105,9 @@ def _fill_training(full: Recipe, fill: Any) -> None:
     fill(training, "training", "compile", False, "it takes a minute to pay; set it for long runs")
     fill(training, "training", "beta", 0.1, "as their authors")
     mode = "stream" if pretraining else "none"
+    judges = full.objective == "reward"
+    reason = "half an answer is hard to judge" if judges else "the beginning still teaches something"
+    fill(data, "data", "longer", "drop" if judges else "cut", reason)
     fill(data, "data", "packing", mode, "no token is padding" if pretraining else "examples stay apart")
 
 

@@ -113,11 +113,15 @@ class Data(Section):
     )
     max_documents: int | None = option(None, "Use at most so many.", "all", ge=1)
     max_chars: int | None = option(None, "Use at most so many characters.", "all", ge=1)
-    packing: Literal["stream", "none"] | None = option(
-        None, "How documents fill rows.", "stream for pre-training, none where examples must stay whole"
+    packing: Literal["stream", "fit", "none"] | None = option(
+        None,
+        "How documents fill rows: one after another and cut, whole ones side by side (fit), one a row.",
+        "stream for pre-training, none where examples stay apart",
     )
-    longer: Literal["error", "cut", "drop"] = option(
-        "cut", "What to do with examples longer than a row.", "the beginning still teaches something"
+    longer: Literal["error", "cut", "drop"] | None = option(
+        None,
+        "What to do with examples longer than a row.",
+        "cut: the beginning still teaches something; reward drops",
     )
 
 
@@ -299,44 +303,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def fits_together(self) -> Recipe:
-        if self.lora and not self.model.base:
-            raise ValueError("lora needs model.base: there is nothing to adapt in a new model")
-        if self.lora and self.lora.quantize:
-            self._check_quantized()
-        if self.training.distributed == "fsdp":
-            self._check_parts()
-        if self.model.base and self.model.family:
-            raise ValueError("model.family is for new models; model.base brings its own")
-        wanted = FAMILY_OF.get(self.objective)
-        if self.model.family and wanted and self.model.family not in wanted:
-            raise ValueError(
-                f"objective {self.objective} needs a family of {', '.join(wanted)}, not {self.model.family}"
-            )
+        from llmos.lab.recipes.together import check_together
+
+        check_together(self)
         return self
-
-    def _check_quantized(self) -> None:
-        if self.objective not in QUANTIZED:
-            raise ValueError(
-                f"lora.quantize is for {', '.join(QUANTIZED)}: the new head that {self.objective} trains "
-                "cannot be kept in four bits. Leave lora.quantize out"
-            )
-        if self.model.gguf_file:
-            raise ValueError(
-                "lora.quantize needs a base in safetensors, not model.gguf_file, whose weights were rounded "
-                "in another way. Name the model the file was made from"
-            )
-
-    def _check_parts(self) -> None:
-        refused = {
-            f"objective {self.objective}": self.objective in TUNED_BY_TRL,
-            "optimiser.name muon": self.optimiser.name == "muon",
-            "training.ema": self.training.ema > 0,
-            "lora": self.lora is not None,
-        }
-        if found := [name for name, is_asked in refused.items() if is_asked]:
-            raise ValueError(
-                f"training.distributed fsdp does not go with {found[0]}: that needs whole weights. Use ddp."
-            )
 
 
 DECODERS: tuple[Family, ...] = ("llama", "gpt2", "qwen")

@@ -286,6 +286,8 @@ def _train_own(
             team.copy_weights(run.model)
     total, trained = count_parameters(run.model)
     reporter.say(f"{total:,} parameters; {len(trainer.objective.train):,} rows; {trainer.clock.describe()}")
+    if trainer.objective.dropped:
+        reporter.say(f"{trainer.objective.dropped:,} examples are too long and were left out.")
     reporter.phase("train")
     if changed:
         changed(trainer)

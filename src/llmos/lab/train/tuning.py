@@ -23,7 +23,7 @@ from llmos.core.errors import Unprocessable
 from llmos.lab.events import Reporter
 from llmos.lab.metrics.intervals import FEWEST, named_ratio
 from llmos.lab.models.build import count_parameters
-from llmos.lab.objectives.base import held_out_numbers
+from llmos.lab.objectives.base import fitting, held_out_numbers
 from llmos.lab.recipes.schema import Recipe
 from llmos.lab.tokenizers.specials import CHAT_TEMPLATE
 from llmos.lab.train.callbacks import Course
@@ -182,7 +182,7 @@ def make_tuner(run: Any, reporter: Reporter, micro: int) -> tuple[Any, Course]:
     """TRL's trainer for the objective, with our course laid over it."""
     recipe: Recipe = run.recipe
     training = recipe.training
-    train, held_out = (_examples(run, part) for part in ("train", "validation"))
+    train, held_out = (_examples(run, part, reporter) for part in ("train", "validation"))
     assert training.batch_tokens is not None
     assert training.sequence_length is not None
     rows = max(2, min(training.batch_tokens // training.sequence_length, len(train) // 4))
@@ -275,7 +275,7 @@ def _has_turns(run: Any) -> bool:
     return "messages" in next(run.corpus.examples("train"))
 
 
-def _examples(run: Any, part: str) -> Any:
+def _examples(run: Any, part: str, reporter: Reporter) -> Any:
     """The examples as a data set of `datasets`.
 
     Where the chat template does not mark what the assistant says, a dialogue becomes prompt and last
@@ -288,7 +288,22 @@ def _examples(run: Any, part: str) -> Any:
         rows = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
     if run.recipe.objective == "kto":
         rows = [row | {"label": _verdict(row["label"])} for row in rows]
+    if run.recipe.objective == "sft":
+        length, longer = run.recipe.training.sequence_length, run.recipe.data.longer or "cut"
+        kept = fitting(rows, partial(_tokens, run.tokenizer), length, longer)
+        if len(kept) < len(rows):
+            reporter.say(f"{len(rows) - len(kept):,} examples of {part} are too long and were left out.")
+        rows = kept
     return Dataset.from_list(rows)
+
+
+def _tokens(tokenizer: Any, row: Mapping[str, Any]) -> int:
+    """Tokens of an example of sft, uncut."""
+    said = row["messages"] if "messages" in row else row["text"] if "text" in row else None
+    said = row["prompt"] + row["completion"] if said is None else said
+    if isinstance(said, str):
+        return len(tokenizer(said)["input_ids"]) + 1  # and its end
+    return len(tokenizer.apply_chat_template(said, tokenize=True, return_dict=False))
 
 
 def _verdict(label: Any) -> bool:
