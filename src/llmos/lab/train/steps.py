@@ -127,7 +127,7 @@ class Steps:
         if self._is_spike(norm):
             self.skipped += 1
             self._say(f"Step {step + 1}: the gradient of {norm:.3g} is a spike and is not followed.")
-            torch._foreach_zero_(grads)
+            model.zero_grad(set_to_none=True)  # with none, neither momentum nor decay move a weight
         elif norm > limit:
             torch._foreach_mul_(grads, limit / (norm + 1e-6))
         return loss / max(count, 1), count
