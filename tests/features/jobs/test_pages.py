@@ -22,6 +22,9 @@ def hub(rt: Runtime, app_client: TestClient, people: dict[str, User]) -> Hub:
     return Hub(rt, app_client, {})
 
 
+GOOD_RECIPE = "objective: clm\ndata: {sources: [{dataset: ada/poems}]}"
+
+
 def _start(browser: Browser, **fields: object) -> str:
     values = {"kind": "command", "command": "python -c 'print(1)'", "image": "python:3.12"} | fields
     answer = browser.post("/jobs/ada/-/new", "/jobs/ada/-/new", **values)
@@ -79,7 +82,11 @@ def test_a_command_from_the_form_to_its_log(hub: Hub, ada: Browser, grace: Brows
         ({"minutes": "soon"}, "number of minutes"),
         ({"disk": "nan"}, "number of GiB"),
         ({"kind": "recipe", "quorum": "two"}, "quorum must be a number from 1 to 5"),
-        ({"kind": "recipe", "yaml": "objective: clm", "quorum": "6"}, "quorum must be a number from 1 to 5"),
+        ({"kind": "recipe", "yaml": GOOD_RECIPE, "quorum": "6"}, "quorum must be a number from 1 to 5"),
+        (
+            {"kind": "recipe", "yaml": "objective: clm\ndata:\n  sources: []\nmodel:\n  presett: nano"},
+            "Line 5: model.presett: there is no such field; did you mean preset?",
+        ),
         ({"kind": "recipe", "objective": "clm"}, "data set to learn from"),
         ({"kind": "recipe", "yaml": "a: [1"}, "line"),
         ({"kind": "recipe", "yaml": "a: &x 1\nb: *x"}, "aliases"),

@@ -30,7 +30,8 @@ from llmos.features.jobs.pages.recipe_form import ESSENTIAL, RecipeGroup, collec
 from llmos.features.jobs.pages.views import job_href
 from llmos.features.jobs.policy import access_job, access_owner, can_run_jobs, can_see_jobs, check_run_jobs
 from llmos.features.jobs.queries import has_gpus, list_gpus
-from llmos.features.jobs.recipes import quickstart_text, read_recipe, recipe_schema
+from llmos.features.jobs.recipe_check import checked_recipe
+from llmos.features.jobs.recipes import quickstart_text, recipe_schema
 from llmos.features.jobs.requests import MAX_QUORUM, JobRequest, parse_request
 from llmos.infra.i18n import lazy, localize
 from llmos.infra.web.deps import ReadDb, RuntimeDep, WriteDb
@@ -186,7 +187,7 @@ def _asked(form: Form) -> JobRequest:
     text = form.text("yaml")
     groups: list[RecipeGroup] = recipe_groups(recipe_schema())
     body["quorum"] = _whole(form.text("quorum"), "quorum")
-    body["recipe"] = read_recipe(text) if text else _checked_recipe(collect_recipe(form, groups))
+    body["recipe"] = checked_recipe(text) if text else _checked_recipe(collect_recipe(form, groups))
     return parse_request(body)
 
 
