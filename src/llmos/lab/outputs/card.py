@@ -75,6 +75,8 @@ class CardFacts:
     licence: str | None = None
     library: str = "transformers"
     stopped: str = ""
+    # The step whose weights were kept, if not the last.
+    best_step: int = 0
     has_curve: bool = True
     # Hyper-parameters as they were used, a line each.
     settings: Sequence[str] = ()
@@ -278,6 +280,11 @@ def _files(names: list[str]) -> str:
 
 def _training(facts: CardFacts) -> str:
     lines = [f"- {facts.steps:,} steps, {facts.tokens:,} tokens, {_duration(facts.seconds)}"]
+    if facts.best_step:
+        lines.append(
+            f"- The weights are those of step {facts.best_step:,}, chosen for the lowest loss on the held-out "
+            "part; its figures above are a little better for it than on texts nobody has looked at"
+        )
     machine = facts.machine
     if machine:
         parts = [machine.get("gpu"), machine.get("cpu"), f"{machine.get('cores', '?')} cores"]

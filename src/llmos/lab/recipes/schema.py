@@ -270,7 +270,9 @@ class Evaluation(Section):
     samples: int = option(3, "Texts written at the end.", "people read them first", ge=0, le=50)
     sample_tokens: int = option(80, "Tokens of each.", "a paragraph", ge=1)
     prompts: list[str] = option([], "How the texts begin.", "beginnings of held-out documents")
-    patience: int | None = option(None, "Stop after so many evaluations without gain.", "never", ge=1)
+    patience: int | None = option(
+        None, "Stop after so many evaluations without gain; the best weights are kept.", "never", ge=1
+    )
 
 
 class Push(Section):

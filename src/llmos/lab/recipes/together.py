@@ -53,6 +53,7 @@ def _parts(recipe: Recipe) -> Iterator[str]:
         f"objective {recipe.objective}": recipe.objective in TUNED_BY_TRL,
         "optimiser.name muon": recipe.optimiser.name == "muon",
         "training.ema": recipe.training.ema > 0,
+        "evaluation.patience": recipe.evaluation.patience is not None,
         "lora": recipe.lora is not None,
     }
     for name in (name for name, is_asked in refused.items() if is_asked):

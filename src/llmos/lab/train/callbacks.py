@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -12,6 +13,7 @@ from llmos.lab.events import Reporter
 from llmos.lab.outputs.energy import EnergyMeter
 from llmos.lab.recipes.schema import Recipe
 from llmos.lab.train import team
+from llmos.lab.train.best import Best
 from llmos.lab.train.trainer import Clock
 
 _MOST_POINTS = 2000
@@ -56,7 +58,9 @@ class Course(TrainerCallback):
         self._eval_every = recipe.evaluation.every_steps or max(1, clock.max_steps // 10)
         self._saved_at = self._looked_at = self._noted_at = time.monotonic()
         self._noted = (0, 0)
-        self._best, self._without_gain = float("inf"), 0
+        # Without patience the last weights count, and none are kept beside them.
+        self.best = Best() if recipe.evaluation.patience else None
+        self._without_gain, self.seen_at = 0, -1
         self.why_stopped = ""
 
     def own_state(self) -> dict[str, Any]:
@@ -64,10 +68,9 @@ class Course(TrainerCallback):
 
         And what the card tells of the whole run: its losses so far, and the energy they took.
         """
-        best = self._best if self._best < float("inf") else None
         energy = self._meter.own_state() if self._meter else None
         history = _thinned(self._reporter.history)
-        return {"best": best, "without_gain": self._without_gain, "history": history, "energy": energy}
+        return {"without_gain": self._without_gain, "history": history, "energy": energy}
 
     def take_state(self, state: dict[str, Any]) -> None:
         self._reporter.history[:] = [
@@ -75,8 +78,31 @@ class Course(TrainerCallback):
         ]
         if self._meter and state.get("energy"):
             self._meter.take_state(state["energy"])
-        if state.get("best") is not None:
-            self._best, self._without_gain = float(state["best"]), int(state["without_gain"])
+        self._without_gain = int(state.get("without_gain", 0))
+
+    def save(self, folder: Path) -> None:
+        """Further files of a checkpoint."""
+        if self.best:
+            self.best.save(folder)
+
+    def load(self, folder: Path) -> None:
+        if self.best:
+            self.best.load(folder)
+
+    def keep_best(self, trainer: Any) -> int:
+        """Give the model its best weights, after a last look; their step, 0 without patience."""
+        if not self.best:
+            return 0
+        if self.seen_at < trainer.state.global_step:
+            trainer.evaluate()
+        if not self.best.weights:
+            return 0
+        self.best.put_into(trainer.model)
+        self._reporter.say(
+            f"The weights are those of step {self.best.step}, the best on the held-out part "
+            f"(loss {self.best.loss:.4g})."
+        )
+        return self.best.step
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -154,15 +180,16 @@ class Course(TrainerCallback):
         metrics: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> TrainerControl:
+        self.seen_at = state.global_step
         patience = self._recipe.evaluation.patience
         loss = (metrics or {}).get("loss", (metrics or {}).get("eval_loss"))
-        if patience is None or loss is None:
+        if self.best is None or loss is None:
             return control
-        if loss < self._best - 1e-4:
-            self._best, self._without_gain = loss, 0
-        else:
-            self._without_gain += 1
-        if self._without_gain >= patience:
+        trainer = self._tokens() if self._tokens else None
+        average = trainer.average if trainer is not None else None
+        is_gain = self.best.look(loss, state.global_step, kwargs["model"], average)
+        self._without_gain = 0 if is_gain else self._without_gain + 1
+        if patience and self._without_gain >= patience:
             control.should_training_stop = True
             self.why_stopped = f"no gain in {patience} evaluations"
         return control

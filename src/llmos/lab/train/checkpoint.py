@@ -176,6 +176,8 @@ class WholeCheckpoints:
             if not team.is_first():
                 return
             self.save_more(folder)
+            for course in self._courses():
+                course.save(folder)
             write_state(folder, self.own_state())
         except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -195,3 +197,5 @@ class WholeCheckpoints:
             super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
         if (folder / MARKER).exists():
             self.take_state(read_state(folder))
+            for course in self._courses():
+                course.load(folder)

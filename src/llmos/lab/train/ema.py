@@ -43,6 +43,9 @@ class Average:
         if (folder / FILE).is_file():
             from safetensors import safe_open
 
-            self.weights = load_file(str(folder / FILE))
+            places = {name: weight.device for name, weight in self.weights.items()}
+            self.weights = {
+                n: w.to(places.get(n, w.device)) for n, w in load_file(str(folder / FILE)).items()
+            }
             with safe_open(str(folder / FILE), "pt") as file:
                 self.updates = int((file.metadata() or {}).get("n", "0"))

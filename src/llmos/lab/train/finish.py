@@ -100,6 +100,7 @@ def _card(run: Run, result: Result, machine: dict[str, Any], energy: Energy | No
         energy=energy.to_json() if energy else None,
         licence=run.recipe.push.licence,
         stopped=result.stopped,
+        best_step=result.best_step,
         file_licences=LICENCES,
         settings=settings_lines(
             run.recipe, shape_of(run.model), rows=result.rows_per_step, precision=result.precision

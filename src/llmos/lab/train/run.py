@@ -71,6 +71,8 @@ class Result:
     revision: str = ""
     rows_per_step: int = 0
     precision: str = ""
+    # With patience: the step whose weights were kept.
+    best_step: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return self.__dict__ | {"output": str(self.output)}
@@ -305,8 +307,7 @@ def _train_own(
         reporter.say(error.message)
         stopped, no_room = f"error: {error.message}", isinstance(error, OutOfMemory)
         _keep_last(trainer)
-    if trainer.average and not stopped.startswith("error"):
-        trainer.average.put_into(run.model)
+    best_step = 0 if stopped.startswith("error") else _choose_weights(trainer, course)
     can_look = len(trainer.objective.held_out) and not no_room
     metrics = trainer.evaluate(intervals=True) if can_look else {}
     metrics = {name.removeprefix("eval_"): value for name, value in metrics.items()}
@@ -324,7 +325,16 @@ def _train_own(
         stopped=stopped,
         rows_per_step=trainer.rows_per_step,
         precision=trainer.precision,
+        best_step=best_step,
     )
+
+
+def _choose_weights(trainer: LabTrainer, course: Course) -> int:
+    """With patience the best ones, whose step is given; else their average, where there is one."""
+    best_step = course.keep_best(trainer)
+    if trainer.average and not best_step:
+        trainer.average.put_into(trainer.model)
+    return best_step
 
 
 def _keep_last(trainer: LabTrainer) -> None:

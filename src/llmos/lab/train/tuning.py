@@ -108,6 +108,7 @@ def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
         free_memory()
         resume = newest_checkpoint(run.output) or resume
         reporter.history.clear()
+    best_step = 0 if stopped.startswith("error") else course.keep_best(trainer)
     metrics = _evaluate(trainer, reporter, recipe)
     return Result(
         output=run.output,
@@ -120,6 +121,7 @@ def tune(run: Any, reporter: Reporter, *, resume: Path | None) -> Any:
         stopped=stopped,
         rows_per_step=trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps,
         precision=pick_precision(recipe.training.precision, pick_device()),
+        best_step=best_step,
     )
 
 
