@@ -34,6 +34,8 @@ def run_inside(request: pytest.FixtureRequest, tmp_path: Path) -> RunInside:
     if problem := probe_isolation().reason:
         pytest.skip(problem)
     maker = GroupMaker() if request.param == "groups" else None
+    if maker is not None and not {"memory", "pids"} <= set(maker.controllers):
+        pytest.skip(f"control groups may not be made here for memory and processes, only {maker.controllers}")
 
     def run(code: str, *, mounts: tuple[Mount, ...] = (), hide: tuple[Path, ...] = (),
             network: bool = False, env: dict[str, str] | None = None, **limits: float) -> Ran:  # fmt: skip
@@ -47,7 +49,10 @@ def run_inside(request: pytest.FixtureRequest, tmp_path: Path) -> RunInside:
             hide=hide,
             network=network,
         )
-        return watch(Sandbox(plan, maker))
+        sandbox = Sandbox(plan, maker)
+        ran = watch(sandbox)
+        assert (maker is None) == (sandbox.group is None), "the groups, or none of them, were under test"
+        return ran
 
     return run
 

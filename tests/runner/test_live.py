@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +53,32 @@ def test_the_official_client_runs_a_command(server: LiveServer, at_work: Path, j
     assert info["status"]["stage"] == "COMPLETED", info
     assert "hi there sesame" in jobs.log(sent.id)
     assert not list((at_work / "work" / "jobs").iterdir())
+
+
+def test_the_command_line_runs_a_script_with_uv(
+    server: LiveServer, at_work: Path, jobs: Jobs, tmp_path: Path
+) -> None:
+    """`hf jobs uv run` with a file of this machine; without the network, as it needs nothing from there."""
+    if not Path(sys.executable).with_name("uv").exists() and shutil.which("uv") is None:
+        pytest.skip("uv is not installed")
+    script = tmp_path / "count.py"
+    script.write_text(
+        "# /// script\n# requires-python = '>=3.11'\n# dependencies = []\n# ///\n"
+        "import os, sys\n"
+        "is_own = sys.prefix != sys.base_prefix\n"
+        "print('counted', len(sys.argv[1].split()), 'offline', os.environ['UV_OFFLINE'], is_own)\n"
+    )
+    env = {"HF_ENDPOINT": server.url, "HF_TOKEN": server.tokens["ada"], "HF_HOME": str(tmp_path / "home")}
+    command = [str(Path(sys.executable).with_name("hf")), "jobs", "uv", "run", str(script), "one two three"]
+    done = subprocess.run(
+        command, env=env | {"PATH": "/usr/bin:/bin", "NO_COLOR": "1"},
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "counted 3 offline 1 True" in done.stdout
+    api = HfApi(endpoint=server.url, token=server.tokens["ada"])
+    job = next(iter(api.list_jobs(namespace="ada", status="COMPLETED")))
+    assert job.command[:2] == ["uv", "run"]
 
 
 def test_a_failing_command_says_why(at_work: Path, jobs: Jobs) -> None:
