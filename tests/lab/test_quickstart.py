@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from llmos.cli.root import main
 from llmos.lab.__main__ import main as lab
 from llmos.lab.outputs.push import is_pickle
 from llmos.lab.recipes.load import load_recipe
+from llmos.lab.samples import RECIPES
 
 LOAD = """
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -28,6 +30,11 @@ assert tokenizer.decode(ids["input_ids"][0], skip_special_tokens=True) == text
 assert model.generate(**ids, max_new_tokens=4, do_sample=False).shape[1] == ids["input_ids"].shape[1] + 4
 print(sum(p.numel() for p in model.parameters()))
 """
+
+
+# What docs/user/first-model.md prints.
+PARAMETERS = 1_869_056
+LIMIT_S = 300
 
 
 def environment(server: LiveServer, folder: Path) -> dict[str, str]:
@@ -42,7 +49,9 @@ def environment(server: LiveServer, folder: Path) -> dict[str, str]:
 
 
 def run(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, *words], env=env, capture_output=True, text=True, timeout=LIMIT_S + 60
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -51,12 +60,14 @@ def test_from_one_command_to_a_model_that_loads(server: LiveServer, tmp_path: Pa
     env = environment(server, tmp_path)
     output = tmp_path / "first"
     done = run(
-        env, "-m", "llmos.cli", "train", "quickstart", "--max-steps", "3", "--preset", "nano",
+        env, "-m", "llmos.cli", "train", "quickstart", "--max-steps", "2",
         "--output", str(output), "--push", "ada/first-llm", "--json",
     )  # fmt: skip
     [line] = done.stdout.splitlines()
     told = json.loads(line)
-    assert told["steps"] == 3
+    assert (told["steps"], told["parameters"]) == (2, PARAMETERS)
+    # Of each row's 256 tokens, the first of a document is not guessed.
+    assert 2 * 2000 < told["tokens"] < 2 * 2048
     assert 0 < told["metrics"]["bits_per_byte"] < 8
 
     api = HfApi(endpoint=server.url, token=server.tokens["ada"])
@@ -71,10 +82,9 @@ def test_from_one_command_to_a_model_that_loads(server: LiveServer, tmp_path: Pa
         content = (copy / name).read_bytes()
         assert not is_pickle(copy / name), name
         assert [place for place in here if len(place) > 4 and place.encode() in content + name.encode()] == []
-    assert load_recipe(copy / "recipe.yaml").data.sources[0].files == [
-        "sample:english.txt",
-        "sample:chinese.txt",
-    ]
+    pushed = load_recipe(copy / "recipe.yaml")
+    assert pushed.data.sources[0].files == ["sample:english.txt", "sample:chinese.txt"]
+    assert (pushed.model.preset, pushed.optimiser.name) == ("tiny", "muon")
 
     loaded = run(env | {"HF_HOME": str(tmp_path / "fresh")}, "-c", LOAD)
     assert loaded.stdout.strip() == str(told["parameters"])
@@ -83,6 +93,37 @@ def test_from_one_command_to_a_model_that_loads(server: LiveServer, tmp_path: Pa
     page = httpx.get(f"{server.url}/ada/first-llm", headers={"Authorization": f"Bearer {api.token}"}).text
     assert "training-curve.svg" in page
     assert "bits per byte" in page
+
+
+def test_the_recipe_as_it_is_shipped_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own limits: told to stop sooner by one that stands beside them."""
+    monkeypatch.setenv("LLMOS_LAB_CACHE", str(tmp_path / "cache"))
+    text = RECIPES["quickstart"].read_text(encoding="utf-8")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text.replace("training:\n", "training:\n  max_steps: 1\n"), encoding="utf-8")
+    assert load_recipe(recipe).training.max_steps == 1
+    assert (load_recipe(recipe).training.max_minutes, load_recipe(recipe).training.max_epochs) == (4, 6)
+    assert lab(["run", str(recipe), "--output", str(tmp_path / "out")]) == 0
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (told["steps"], told["parameters"]) == (1, PARAMETERS)
+    assert 2000 < told["tokens"] < 2048
+    assert set(told["data"]["spelling"]["languages"]) == {"en", "zh"}
+
+
+@pytest.mark.slow
+def test_the_whole_quickstart_takes_less_than_five_minutes(server: LiveServer, tmp_path: Path) -> None:
+    """Nothing cached, and the model pushed; it has learnt more than how frequent bytes are, or tokens."""
+    env = environment(server, tmp_path)
+    started_at = time.monotonic()
+    words = ("train", "quickstart", "--output", str(tmp_path / "whole"), "--push", "ada/whole-llm", "--json")
+    done = run(env, "-m", "llmos.cli", *words)
+    assert time.monotonic() - started_at < LIMIT_S
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["steps"] > 100
+    assert told["metrics"]["bits_per_byte"] < 3.2
+    assert told["metrics"]["loss"] < 0.8 * told["metrics"]["unigram_loss"]
+    loaded = run(env | {"HF_HOME": str(tmp_path / "fresh")}, "-c", LOAD.replace("first-llm", "whole-llm"))
+    assert loaded.stdout.strip() == str(PARAMETERS)
 
 
 def test_options_beside_a_recipe_are_said_in_its_place(

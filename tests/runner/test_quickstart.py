@@ -74,7 +74,9 @@ def test_from_the_form_to_a_model_that_loads(server: LiveServer, tmp_path: Path)
         page = browser.get(f"{form}?start=quickstart").text
         written = re.search(r'<textarea[^>]*name="yaml"[^>]*>(.*?)</textarea>', page, re.S)
         assert written is not None
-        recipe = written[1].replace("preset: tiny", "preset: nano").replace("max_minutes: 4", "max_steps: 3")
+        # Its own limits stay; this one is reached first.
+        recipe = written[1].replace("training:\n", "training:\n  max_steps: 3\n")
+        assert "max_steps: 3" in recipe
         sent = post(form, f"{form}?start=quickstart", kind="recipe", yaml=recipe, minutes="10")
         assert sent.status_code == 303, sent.text
         job = sent.headers["location"]
