@@ -16,6 +16,7 @@ from huggingface_hub import HfApi
 
 from kit.runners import Jobs, register, runner, wait_until
 from kit.server import LiveServer, free_port
+from llmos.lab.cluster import main as cluster_main
 from llmos.lab.cluster_work import sweep
 from llmos.lab.samples import sample
 from llmos.runner.executors import CannotRun
@@ -32,11 +33,36 @@ START_S = 120.0
         ({"data": {"sources": [{"dataset": "ada/a"}], "validation": [{"files": ["x"]}]}}, "data.validation"),
         ({"model": {"base": "/srv/secret-model"}}, "model.base"),
         ({"tokenizer": {"from": "../somewhere"}}, "tokenizer.from"),
+        ({"evaluation": {"model": {"repo": "ada/base"}}}, "takes trainings only, not evaluations"),
+        ({"contamination": {"data": {"repo": "ada/a"}}}, "takes trainings only, not contamination checks"),
     ],
 )
 def test_recipes_read_nothing_of_the_cluster(recipe: dict[str, Any], words: str) -> None:
     with pytest.raises(CannotRun, match=words):
         check_recipe(recipe, {"model:ada/base"})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("objective: clm\ndata: {}\n", "sources: must be there"),
+        ("evaluation: {model: {repo: ada/base}}\n", "objective: must be there"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_a_cluster_is_asked(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.json").write_text(text)
+    command = [
+        str(tmp_path / "recipe.json"),
+        "--address",
+        "127.0.0.1:1",
+        "--events",
+        str(tmp_path / "events"),
+    ]
+    assert cluster_main(command) == 2
+    assert words in capsys.readouterr().err
+    assert words in (tmp_path / "events").read_text()
 
 
 def test_what_the_hub_has_laid_may_be_read() -> None:

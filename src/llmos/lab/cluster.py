@@ -21,8 +21,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from llmos.core.errors import LlmosError
 from llmos.lab.events import Reporter
 from llmos.lab.inputs import laid_inputs, laid_revisions
+from llmos.lab.recipes.load import parse_recipe
+from llmos.lab.recipes.resolve import say_defaults
+from llmos.lab.recipes.schema import TUNED_BY_TRL, Recipe
 from llmos.lab.train.device import ENVIRONMENT
 from llmos.lab.train.errors import exit_code
 
@@ -33,6 +37,33 @@ _STOP_GRACE_S = 5.0
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.about:
+        return _connect(options) or _about()
+    with Reporter(events=options.events) as reporter:
+        try:
+            text = options.recipe.read_text(encoding="utf-8")
+            recipe = parse_recipe(text)
+        except LlmosError as error:
+            return _refuse(error.code, error.message, reporter)
+        say_defaults(recipe, reporter)
+        if code := _connect(options):
+            return code
+        import ray
+
+        try:
+            return _run(options, text, recipe, reporter)
+        finally:
+            ray.shutdown()
+
+
+def _refuse(code: str, message: str, reporter: Reporter) -> int:
+    print(message, file=sys.stderr)
+    reporter.say(message)
+    return exit_code(code)
+
+
+def _connect(options: argparse.Namespace) -> int:
+    """0 when the cluster answers, else why this program ends."""
     try:
         import ray
     except ImportError:
@@ -44,14 +75,14 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConnectionError, RuntimeError, ValueError) as error:
         print(f"The Ray cluster at {options.address} does not answer: {error}", file=sys.stderr)
         return LOST
-    if options.about:
-        print(json.dumps(ray.cluster_resources()))
-        return 0
-    with Reporter(events=options.events) as reporter:
-        try:
-            return _run(options, reporter)
-        finally:
-            ray.shutdown()
+    return 0
+
+
+def _about() -> int:
+    import ray
+
+    print(json.dumps(ray.cluster_resources()))
+    return 0
 
 
 def _stop(_number: int, _frame: object) -> None:
@@ -72,17 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, reporter: Reporter) -> int:
+def _run(options: argparse.Namespace, text: str, recipe: Recipe, reporter: Reporter) -> int:
     from ray.util.queue import Queue
 
     from llmos.lab.cluster_work import Post, lay_out
-    from llmos.lab.recipes.load import parse_recipe
-    from llmos.lab.recipes.resolve import say_defaults
-    from llmos.lab.recipes.schema import TUNED_BY_TRL
 
-    text = options.recipe.read_text(encoding="utf-8")
-    recipe = parse_recipe(text)
-    say_defaults(recipe, reporter)
     gpus, workers = _plan(options.workers, one=recipe.objective in TUNED_BY_TRL)
     queue = Queue(maxsize=16, actor_options={"num_cpus": 0})
     # Beside what the run makes: whoever removes that removes this.
@@ -105,9 +130,7 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
         while post.take(wait_s=0.0):
             pass
     if post.refusal:
-        print(post.refusal["message"], file=sys.stderr)
-        reporter.say(str(post.refusal["message"]))
-        return exit_code(post.refusal["code"])
+        return _refuse(post.refusal["code"], str(post.refusal["message"]), reporter)
     if fit.failure is not None or not post.is_done:
         print(f"The workers were lost: {fit.failure or 'they sent no result'}", file=sys.stderr)
         return LOST

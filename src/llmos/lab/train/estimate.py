@@ -130,4 +130,4 @@ def _memory(run: Run, trained: int) -> int:
     activations = rows * width * (2 if training.gradient_checkpointing else 34) * layers * 4
     copies = 2 if run.recipe.objective in ("dpo", "kto") and not run.recipe.lora else 1
     weights = sum(p.numel() * p.element_size() for p in run.model.parameters())
-    return weights * copies + 12 * trained + activations
+    return int(weights) * copies + 12 * trained + activations

@@ -19,6 +19,8 @@ from llmos.runner.executors import RESUME_PATH, CannotRun, Inputs, Share, limits
 from llmos.runner.limits import Limits, Outcome
 from llmos.runner.machine import Machine, python_environment_prefixes
 from llmos.runner.programs import name_inputs
+from llmos.wire.contamination_recipe import is_contamination
+from llmos.wire.evaluation_recipe import is_evaluation
 
 LOST = 75  # `llmos.lab.cluster`: workers or cluster are gone
 _ABOUT_LIMIT_S = 120.0
@@ -100,7 +102,13 @@ class RayExecutor:
 
 
 def check_recipe(recipe: dict[str, Any], laid: set[str]) -> None:
-    """Refuse what would read files of the cluster's machines. Raises CannotRun."""
+    """Refuse what is no training, or would read files of the cluster's machines. Raises CannotRun."""
+    for what, is_it in (("evaluations", is_evaluation), ("contamination checks", is_contamination)):
+        if is_it(recipe):
+            raise CannotRun(
+                f"This runner gives its jobs to a Ray cluster and takes trainings only, not {what}: "
+                "send it to a runner without --ray."
+            )
     data = recipe.get("data") or {}
     for part in ("sources", "validation"):
         for source in data.get(part) or ():
