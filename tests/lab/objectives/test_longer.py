@@ -11,7 +11,7 @@ import pytest
 
 from llmos.lab.data.errors import DataError
 from llmos.lab.events import Reporter
-from llmos.lab.objectives.labelled import Classes
+from llmos.lab.objectives.labelled import Answers, Classes
 from llmos.lab.objectives.make import make_objective
 from llmos.lab.recipes.load import parse_recipe
 from llmos.lab.recipes.schema import PRETRAINING
@@ -122,3 +122,12 @@ def test_all_too_long_is_said(run_of: Any) -> None:
 def test_what_was_left_out_is_told(run_of: Any) -> None:
     run = run_of("classify", longer="drop")
     assert make_objective(run.recipe, run.corpus, run.tokenizer, run.labels, cache=run.cache).dropped == 1
+
+
+def test_a_question_that_fills_the_row_is_cut(run_of: Any) -> None:
+    """What is left of its context may hold no answer; the first token then stands for "not here"."""
+    long = {"question": "so " * 60, "context": "so w1 so", "answer": "w1"}
+    made = Answers([long], [], run_of("qa").tokenizer, length=LENGTH, longer="cut")
+    found = made.example(made.train, 0, NO_RNG)
+    assert len(found["input_ids"]) == LENGTH
+    assert 0 <= found["start"] <= found["end"] < LENGTH

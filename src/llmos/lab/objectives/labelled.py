@@ -189,10 +189,13 @@ class Answers(_Padded):
     def example(self, rows: Sequence[Any], number: int, rng: np.random.Generator) -> Row:
         row = rows[number]
         answer, at = _answer(row)
+        question = str(row["question"])
+        asked = len(self.tokenizer(question, "")["input_ids"])
         found = self.tokenizer(
-            str(row["question"]),
+            question,
             str(row["context"]),
-            truncation="only_second",
+            # A question that leaves its context no room is cut, too.
+            truncation="only_second" if asked < self._length else "longest_first",
             max_length=self._length,
             return_offsets_mapping=True,
         )

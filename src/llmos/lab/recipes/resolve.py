@@ -42,6 +42,7 @@ def resolve(recipe: Recipe) -> tuple[Recipe, list[Default]]:
     def fill(section: BaseModel, name: str, field: str, value: Any, reason: str) -> None:
         if getattr(section, field) is None:
             setattr(section, field, value)
+            section.model_fields_set.discard(field)  # nobody wrote it
             chosen[f"{name}.{field}"] = reason
 
     _fill_model(full, fill)

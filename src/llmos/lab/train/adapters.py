@@ -20,10 +20,13 @@ _TASKS = {
     "translate": "SEQ_2_SEQ_LM",
 }
 ADAPTER = "adapter"
+# Objectives whose head a base seldom has: it is drawn anew.
+_HEADED = ("classify", "reward", "tag", "qa")
 
 
 def add_adapter(model: Any, recipe: Recipe) -> Any:
-    """`model` with a fresh adapter as the recipe says; all else is frozen.
+    """`model` with a fresh adapter as the recipe says; all else is frozen, but for heads, which are trained
+    whole and saved beside the adapter.
 
     Raises Unprocessable for layers the model does not have.
     """
@@ -31,11 +34,17 @@ def add_adapter(model: Any, recipe: Recipe) -> Any:
 
     lora = recipe.lora
     assert lora is not None
+    heads = _heads(model) if recipe.objective in _HEADED else []
+    inside = [
+        name for name, _ in model.named_modules() for head in heads if f"{name}.".startswith(f"{head}.")
+    ]
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha or 2 * lora.rank,  # type: ignore[arg-type]
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
+        exclude_modules=inside or None,
+        modules_to_save=heads or None,
         use_dora=lora.dora,
         task_type=_TASKS.get(recipe.objective, "CAUSAL_LM") if recipe.objective != "mlm" else None,
     )
@@ -45,6 +54,14 @@ def add_adapter(model: Any, recipe: Recipe) -> Any:
         return get_peft_model(model, config)
     except ValueError as error:
         raise Unprocessable(f"lora.targets: {error}") from error
+
+
+def _heads(model: Any) -> list[str]:
+    """What stands beside the body and, in the body, the pooler: bases that filled in words have none."""
+    body = model.base_model_prefix
+    parts = [name for name, _ in model.named_children() if name != body]
+    parts += [f"{body}.pooler"] if getattr(getattr(model, body, None), "pooler", None) is not None else []
+    return [name for name in parts if any(True for _ in model.get_submodule(name).parameters())]
 
 
 def merge(model: Any, folder: Path) -> Any:

@@ -246,7 +246,7 @@ class LabTrainer(WholeCheckpoints, Trainer):
 
 def _speed_up(model: Any, *, compiled: bool, checkpointing: bool) -> None:
     if checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     if compiled:
         for layer in layers_of(model):
             # Layer by layer: all layers share what is compiled once, so that it takes seconds.

@@ -20,6 +20,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from llmos.core.errors import Unprocessable
+from llmos.lab.data.errors import DataError
 from llmos.lab.events import Reporter
 from llmos.lab.metrics.intervals import FEWEST, named_ratio
 from llmos.lab.models.build import count_parameters
@@ -138,7 +139,7 @@ def _halve(micro: int, reporter: Reporter, error: BaseException) -> int:
 def _evaluate(trainer: Any, reporter: Reporter, recipe: Recipe) -> dict[str, float]:
     """The figures of TRL, each the mean over held-out examples (kto: batches) with its interval."""
     held_out = trainer.eval_dataset
-    if held_out is None:
+    if held_out is None or not len(held_out):
         return {}
     callbacks, trainer.callback_handler.callbacks = trainer.callback_handler.callbacks, []
     parts = _parts(recipe, len(held_out), trainer.args.per_device_eval_batch_size)
@@ -212,6 +213,11 @@ def make_tuner(run: Any, reporter: Reporter, micro: int) -> tuple[Any, Course]:
             callbacks=[course, _WholeGradients()],
             optimizers=(optimizer, scheduler),
             **more,
+        )
+    if not len(trainer.train_dataset):
+        raise DataError(
+            f"No example of {recipe.objective} is left: rows of {training.sequence_length} tokens have no "
+            "room for an answer. Raise training.sequence_length."
         )
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.clock = reporter, clock
@@ -301,7 +307,7 @@ def _examples(run: Any, part: str, reporter: Reporter) -> Any:
 
 def _tokens(tokenizer: Any, row: Mapping[str, Any]) -> int:
     """Tokens of an example of sft, uncut."""
-    said = row["messages"] if "messages" in row else row["text"] if "text" in row else None
+    said = row.get("messages", row.get("text"))
     said = row["prompt"] + row["completion"] if said is None else said
     if isinstance(said, str):
         return len(tokenizer(said)["input_ids"]) + 1  # and its end
