@@ -13,6 +13,9 @@ from typing import IO, Any
 
 from llmos.wire.jobs import LogLine, MetricPoint, Phase, Progress
 
+# Back to the beginning of the line, and nothing on it.
+_CLEARED = "\r\x1b[K"
+
 
 class Reporter:
     """Says everything once, to whoever listens.
@@ -30,6 +33,7 @@ class Reporter:
         self._quiet = quiet
         self._curves: Any = None
         self._last_line_at = 0.0
+        self._bar = ""
         self.history: list[tuple[int, str, float]] = []
         self.on_checkpoint: Callable[[Path, int], None] | None = None
 
@@ -39,6 +43,7 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end_bar()
         if self._curves is not None:
             self._curves.close()
         if self._file is not None:
@@ -79,16 +84,24 @@ class Reporter:
         return not self._quiet and sys.stdout.isatty()
 
     def bar(self, done: float, total: float, unit: str, *, what: str = "") -> None:
-        """Progress that people at a terminal see as one line, written over until all is done.
+        """Progress that people at a terminal see as one line, the last one until all is done.
 
         `what` stands before it.
         """
         self.progress(done, total, unit)
         if self.has_terminal:
             filled = min(30, int(30 * done / total)) if total else 30
-            end = "\n" if done >= total else ""
             line = f"[{'#' * filled}{'.' * (30 - filled)}] {done:,.0f} of {total:,.0f} {unit}"
-            print(f"\r{what} {line}" if what else f"\r{line}", end=end, flush=True, file=sys.stdout)
+            self._bar = f"{what} {line}" if what else line
+            print(f"{_CLEARED}{self._bar}", end="", flush=True, file=sys.stdout)
+            if done >= total:
+                self._end_bar()
+
+    def _end_bar(self) -> None:
+        """What is printed next stands below the bar."""
+        if self._bar:
+            self._bar = ""
+            print(flush=True, file=sys.stdout)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Points of curves. People see a line at most every second; the rest sees all."""
@@ -130,4 +143,6 @@ class Reporter:
 
     def _print(self, line: str) -> None:
         if not self._quiet:
-            print(line, flush=True, file=sys.stdout)
+            # A bar that is not full stays the last line.
+            before, after = (_CLEARED, self._bar) if self._bar else ("", "")
+            print(f"{before}{line}\n{after}", end="", flush=True, file=sys.stdout)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -148,7 +150,11 @@ def test_long_reading_and_tokenising_tell_how_far_they_are(
     recipe = written(tmp_path, "clm", "rows.jsonl", chars=1_000_000)
     run(recipe, "--events", str(tmp_path / "events"))
     events = told(tmp_path / "events")
-    for unit, what in (("MB read", "Reading"), ("MB tokenised", "Tokenising")):
+    for unit, what in (
+        ("MB read", "Reading"),
+        ("MB for the tokenizer", "Learning a tokenizer"),
+        ("MB tokenised", "Tokenising"),
+    ):
         found = [one for one in events if one["kind"] == "progress" and one["unit"] == unit]
         shares = [one["done"] / one["total"] for one in found]
         assert len(shares) > 5
@@ -180,3 +186,37 @@ def test_what_is_told_is_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert lines[0].endswith(" of 6,000 MB")
     assert 2 <= len(lines) <= 3
     assert events[-1] == {"kind": "progress", "done": 6000, "total": 6000, "unit": "MB"}
+
+
+class Screen(io.StringIO):
+    """A terminal as far as programs ask."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        """What stands there when all is written."""
+        shown = [""]
+        for piece in re.split(r"(\r\x1b\[K|\n)", self.getvalue()):
+            if piece == "\n":
+                shown.append("")
+            elif piece == "\r\x1b[K":
+                shown[-1] = ""
+            else:
+                shown[-1] += piece
+        return shown
+
+
+def test_at_a_terminal_a_bar_stays_below_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    with Reporter() as reporter:
+        reporter.bar(1000, 4000, "MB read", what="Reading")
+        reporter.say("something")
+        assert screen.lines() == ["something", f"Reading [{'#' * 7}{'.' * 23}] 1,000 of 4,000 MB read"]
+        reporter.bar(4000, 4000, "MB read", what="Reading")
+        reporter.say("the end")
+        reporter.bar(1, 2, "samples")
+    full = f"Reading [{'#' * 30}] 4,000 of 4,000 MB read"
+    half = f"[{'#' * 15}{'.' * 15}] 1 of 2 samples"
+    assert screen.lines() == ["something", full, "the end", half, ""]

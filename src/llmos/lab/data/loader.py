@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -53,9 +53,20 @@ class Corpus:
         with (self.folder / f"{part}.jsonl").open(encoding="utf-8") as file:
             yield from map(json.loads, islice(file, 0, None, every))
 
-    def texts(self, part: Part = "train", *, every: int = 1) -> Iterator[str]:
-        """The same as plain text: what a tokenizer learns from and bytes are counted on."""
-        return (example_text(example) for example in self.examples(part, every=every))
+    def texts(
+        self, part: Part = "train", *, every: int = 1, progress: Callable[[int], None] | None = None
+    ) -> Iterator[str]:
+        """The same as plain text: what a tokenizer learns from and bytes are counted on.
+
+        `progress` is told after each how many bytes were given.
+        """
+        done = 0
+        for example in self.examples(part, every=every):
+            text = example_text(example)
+            yield text
+            if progress:
+                done += len(text.encode("utf-8", "replace"))
+                progress(done)
 
 
 def load(

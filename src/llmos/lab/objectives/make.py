@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,8 @@ def _tokens(
     found = open_cache(folder)
     if found is not None:
         return found
-    texts = _watched(corpus.texts(part), progress) if progress else corpus.texts(part)
-    items = iter_token_ids(texts, fast, bos_id=bos, eos_id=eos)
+    items = iter_token_ids(corpus.texts(part, progress=progress), fast, bos_id=bos, eos_id=eos)
     return write_cache(items, folder, vocab_size=len(tokenizer), facts=facts)
-
-
-def _watched(texts: Iterable[str], progress: Callable[[int], None]) -> Iterator[str]:
-    done = 0
-    for text in texts:
-        yield text
-        done += len(text.encode("utf-8", "replace"))
-        progress(done)
 
 
 def _ends(recipe: Recipe, tokenizer: Any) -> tuple[int | None, int | None]:

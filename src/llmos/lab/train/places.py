@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,17 @@ def _is_wanted(path: str) -> bool:
 
 
 def find_tokenizer(
-    recipe: Recipe, corpus: Corpus, base: dict[str, Any] | None, *, kept: Path | None = None
+    recipe: Recipe,
+    corpus: Corpus,
+    base: dict[str, Any] | None,
+    *,
+    kept: Path | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Any:
     """The tokenizer the recipe names, the base's, or one trained on the corpus.
 
-    `kept` is a checkpoint that may hold the trained one already.
+    `kept` is a checkpoint that may hold the trained one already; `progress` is told how many bytes of the
+    corpus a new one has been given.
     """
     from transformers import AutoTokenizer
 
@@ -88,7 +95,7 @@ def find_tokenizer(
         role = "decoder" if family in DECODERS else "encoder" if family in ENCODERS else "encoder-decoder"
         return train(
             choice.train,
-            corpus.texts("train"),
+            corpus.texts("train", progress=progress),
             role=role,  # type: ignore[arg-type]
             max_length=recipe.training.sequence_length,
             # A hundred sentinels are T5's; a vocabulary of a thousand has better uses.

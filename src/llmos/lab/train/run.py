@@ -23,18 +23,22 @@ from llmos.lab.outputs.energy import EnergyMeter
 from llmos.lab.pace import Pace
 from llmos.lab.recipes.resolve import Default, resolve
 from llmos.lab.recipes.schema import PRETRAINING, TUNED_BY_TRL, Recipe
+from llmos.lab.tokenizers.train import MAX_TRAIN_CHARS
 from llmos.lab.train import team
 from llmos.lab.train.adapters import add_adapter
 from llmos.lab.train.callbacks import Course
 from llmos.lab.train.checkpoint import newest_checkpoint
 from llmos.lab.train.compare import simple_figures
-from llmos.lab.train.device import check_compiler, pick_device, pick_precision, set_threads
+from llmos.lab.train.device import check_compiler, pick_compiled, pick_device, pick_precision, set_threads
 from llmos.lab.train.errors import OutOfMemory, TrainingStopped
 from llmos.lab.train.finish import finish, pushing_checkpoints, write_recipe
 from llmos.lab.train.places import cache_folder, find_base, find_tokenizer
 from llmos.lab.train.samples import write_samples
 from llmos.lab.train.spelling import spell
-from llmos.lab.train.trainer import LabTrainer
+from llmos.lab.train.trainer import LabTrainer, steps_of
+
+# Operations a second of a large card, about: runs are planned to be shorter than they will be.
+_CARD_FLOPS = 2e14
 
 
 @dataclass
@@ -108,7 +112,11 @@ def prepare(
     reporter.say(corpus.statistics.sentence())
     reporter.phase("model")
     base = find_base(full)
-    tokenizer = find_tokenizer(full, corpus, base, kept=resume)
+    size = min(corpus.statistics.size_bytes, MAX_TRAIN_CHARS)
+    with Pace(reporter, "Learning a tokenizer", "MB for the tokenizer", scale=1e6) as pace:
+        tokenizer = find_tokenizer(
+            full, corpus, base, kept=resume, progress=lambda done: pace(min(done, size), size)
+        )
     spelt = spell(full, corpus, tokenizer, cache, reporter)
     labels = labels_of(full, corpus)
     model = make_model(full, tokenizer, labels, base)
@@ -253,6 +261,7 @@ def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
     if rows % team.size():
         rows = max(team.size(), rows - rows % team.size())
         reporter.say(f"{team.size()} processes share {rows} rows a step.")
+    training.compile = _is_compiled(run, steps_of(recipe, len(objective.train), rows), reporter)
     if training.compile:  # which joins such passes itself, and across operations
         check_compiler()
     else:
@@ -271,6 +280,23 @@ def make_trainer(run: Run, reporter: Reporter) -> tuple[LabTrainer, Course]:
     course = Course(recipe, trainer.clock, reporter, tokens=lambda: trainer, meter=run.meter)
     trainer.add_callback(course)
     return trainer, course
+
+
+def _is_compiled(run: Run, steps: int, reporter: Reporter) -> bool:
+    """What the recipe says, otherwise what suits the machine and the length of the run."""
+    training = run.recipe.training
+    if run.recipe.objective not in ("clm", "mlm") or team.size() > 1:
+        return bool(training.compile)  # rows of many lengths would be compiled over and over
+    total, _ = count_parameters(run.model)
+    planned_s = 6.0 * total * steps * (training.batch_tokens or 0) / _CARD_FLOPS
+    if training.max_minutes is not None:
+        planned_s = min(planned_s, 60 * training.max_minutes)
+    compiled = pick_compiled(training.compile, pick_device(), planned_s)
+    if compiled and training.compile is None:
+        reporter.say(
+            "Layers are compiled, which takes a minute or two: the run is long enough to gain by it."
+        )
+    return compiled
 
 
 def _train_own(
