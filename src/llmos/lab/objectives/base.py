@@ -71,7 +71,7 @@ class Rows:
         return self.objective.example(self.objective.train, int(self._indices[place]), rng)
 
 
-def fitting(rows: list[Any], size: Callable[[Any], int], room: int, longer: str) -> list[Any]:
+def fitting(rows: Sequence[Any], size: Callable[[Any], int], room: int, longer: str) -> Sequence[Any]:
     """The rows that are learnt from, where `size` counts the tokens of one and `room` is all it may have.
 
     Raises DataError as `check_longer` does. Nothing is counted where long ones are cut.

@@ -103,7 +103,6 @@ def _fill_training(full: Recipe, fill: Any) -> None:
     fill(training, "training", "micro_batch", min(rows, 16), "at most 16 rows; halved when memory ends")
     if training.max_steps is None and training.max_minutes is None:
         fill(training, "training", "max_epochs", 3.0, "no limit was given")
-    fill(training, "training", "compile", False, "it takes a minute to pay; set it for long runs")
     fill(training, "training", "beta", 0.1, "as their authors")
     mode = "stream" if pretraining else "none"
     judges = full.objective == "reward"

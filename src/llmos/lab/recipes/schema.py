@@ -228,7 +228,11 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto", "Numbers of the forward pass.", "bf16 where the machine has it; on other CPUs it is slower"
     )
-    compile: bool | None = option(None, "torch.compile, layer by layer.", "off: it takes a minute to pay")
+    compile: bool | None = option(
+        None,
+        "torch.compile, layer by layer.",
+        "clm and mlm on a card for over ten minutes; CPUs gain nothing",
+    )
     gradient_checkpointing: bool = option(False, "Recompute to save memory.", "costs a third of the speed")
     ema: float = option(0.0, "Memory of an averaged copy of the weights; 0: none.", "off", ge=0, lt=1)
     seed: int = option(17, "Seed of weights, order and dropout.", "any; fixed so that runs repeat", ge=0)

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from llmos.core.errors import Unprocessable
@@ -19,6 +20,9 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DISABLE_SAFETENSORS_CONVERSION": "1",
 }
+# A run on a card that is planned to be longer has its layers compiled, which takes a minute or two.
+LONG_RUN_S = 600.0
+CPU_FACTS = "/proc/cpuinfo"
 
 
 def pick_device() -> str:
@@ -50,6 +54,19 @@ def pick_precision(wanted: str, device: str) -> str:
     return "bf16" if device == "cpu" and has_bf16_units() else "fp32"
 
 
+def pick_compiled(wanted: bool | None, device: str, planned_s: float) -> bool:
+    """Whether layers are compiled where the recipe leaves it open (None).
+
+    On graphics cards, where a run is long enough to pay for it; never on CPUs, where no model of a size they
+    can train became faster.
+    """
+    if wanted is not None:
+        return wanted
+    # Kernels for cards are built by triton, which calls a C compiler.
+    can = find_spec("triton") is not None and any(map(shutil.which, (os.environ.get("CC") or "cc", "gcc")))
+    return device == "cuda" and planned_s > LONG_RUN_S and can
+
+
 def check_compiler() -> None:
     """Raises Unprocessable where torch.compile would find no C++ compiler for this machine's processors."""
     name = os.environ.get("CXX") or "g++"
@@ -69,7 +86,7 @@ def has_bf16_units() -> bool:
 @cache
 def _cpu_flags() -> frozenset[str]:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with open(CPU_FACTS, encoding="utf-8") as file:
             line = next((line for line in file if line.startswith("flags")), "")
     except OSError:
         line = ""
@@ -112,7 +129,7 @@ def describe_machine() -> str:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with open(CPU_FACTS, encoding="utf-8") as file:
             return next((x.split(":", 1)[1].strip() for x in file if x.startswith("model name")), "")
     except OSError:
         return ""
