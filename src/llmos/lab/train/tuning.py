@@ -298,7 +298,7 @@ def _examples(run: Any, part: str, reporter: Reporter) -> Any:
         rows = [row | {"label": _verdict(row["label"])} for row in rows]
     if run.recipe.objective == "sft":
         length, longer = run.recipe.training.sequence_length, run.recipe.data.longer or "cut"
-        kept = fitting(rows, partial(_tokens, run.tokenizer), length, longer)
+        kept = list(fitting(rows, partial(_tokens, run.tokenizer), length, longer))
         if len(kept) < len(rows):
             reporter.say(f"{len(rows) - len(kept):,} examples of {part} are too long and were left out.")
         rows = kept
