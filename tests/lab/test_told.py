@@ -9,11 +9,15 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from llmos.lab.__main__ import main
+from llmos.lab.events import Reporter
 from llmos.lab.outputs.settings import pinned, resolved_text
 from llmos.lab.recipes.load import parse_recipe
 from llmos.lab.recipes.resolve import resolve
+from llmos.lab.train.callbacks import Course
+from llmos.lab.train.trainer import Clock
 
 RECIPE = """
 objective: clm
@@ -31,6 +35,11 @@ class Told:
     shown: str
     events: list[dict[str, object]]
     folder: Path
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +105,21 @@ def test_what_was_read_is_pinned_in_the_recipe_as_used() -> None:
     found = parse_recipe(resolved_text(used))
     assert (found.data.sources[0].revision, found.model.revision) == ("a" * 40, "b" * 40)
     assert full.model.revision is None
+
+
+def test_a_terminal_shows_a_bar_and_nobody_else(told: Told) -> None:
+    seen = [event for event in told.events if event["kind"] == "progress" and event["unit"] == "%"]
+    assert [event["done"] for event in seen] == [50, 100]
+    assert "of 100 %" not in told.shown
+    clock = Clock(max_steps=4, max_minutes=None)
+    for stream, is_drawn in ((Terminal(), True), (StringIO(), False)):
+        with redirect_stdout(stream), Reporter() as reporter:
+            course = Course(parse_recipe(RECIPE), clock, reporter)
+            arguments = TrainingArguments("unused", report_to=[])
+            state, control = TrainerState(global_step=2), TrainerControl()
+            course.on_step_end(arguments, state, control)
+            course.on_train_end(arguments, state, control)
+            reporter.say("the end")
+        text = stream.getvalue()
+        assert (f"Training, 0 s left [{'#' * 15}{'.' * 15}] 50 of 100 %\nthe end\n" in text) == is_drawn
+        assert text.endswith("the end\n")

@@ -43,7 +43,7 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_bar()
+        self.end_bar()
         if self._curves is not None:
             self._curves.close()
         if self._file is not None:
@@ -95,10 +95,10 @@ class Reporter:
             self._bar = f"{what} {line}" if what else line
             print(f"{_CLEARED}{self._bar}", end="", flush=True, file=sys.stdout)
             if done >= total:
-                self._end_bar()
+                self.end_bar()
 
-    def _end_bar(self) -> None:
-        """What is printed next stands below the bar."""
+    def end_bar(self) -> None:
+        """The bar stays as it is, done or not: what is printed next stands below it."""
         if self._bar:
             self._bar = ""
             print(flush=True, file=sys.stdout)

@@ -17,6 +17,7 @@ from llmos.lab.train.best import Best
 from llmos.lab.train.trainer import Clock
 
 _MOST_POINTS = 2000
+_BAR_S = 0.2
 
 
 def _thinned(history: Sequence[tuple[int, str, float]]) -> list[tuple[int, str, float]]:
@@ -57,7 +58,7 @@ class Course(TrainerCallback):
         self._tokens, self._meter = tokens, meter
         self._eval_every = recipe.evaluation.every_steps or max(1, clock.max_steps // 10)
         self._saved_at = self._looked_at = self._noted_at = time.monotonic()
-        self._noted = (0, 0)
+        self._noted, self._drawn_at = (0, 0), 0.0
         # Without patience the last weights count, and none are kept beside them.
         self.best = Best() if recipe.evaluation.patience else None
         self._without_gain, self.seen_at = 0, -1
@@ -114,7 +115,7 @@ class Course(TrainerCallback):
                 trainer.average.update(trainer.model)
             if step % self._log_every() == 0 or step == 1:
                 self._note(trainer, state, now)
-        self._reporter.progress(min(1.0, self._clock.done(step)) * 100, 100, "%")
+        self._tell_progress(min(1.0, self._clock.done(step)), now)
         timed = self._recipe.training.max_minutes is not None and self._recipe.evaluation.every_steps is None
         if timed:
             share = (now - self._looked_at) / (6.0 * (self._recipe.training.max_minutes or 1))
@@ -134,6 +135,21 @@ class Course(TrainerCallback):
         if self._clock.done(step) >= 1.0:
             control.should_training_stop = True
         return _agreed(control)
+
+    def _tell_progress(self, done: float, now: float) -> None:
+        """Events see each step; a terminal a bar, drawn some times a second."""
+        if now - self._drawn_at < _BAR_S and done < 1:
+            self._reporter.progress(done * 100, 100, "%")
+            return
+        self._drawn_at = now
+        left_s = self._clock.elapsed_s * (1 - done) / max(done, 1e-9)
+        left = f"{left_s:.0f} s" if left_s < 100 else f"{left_s / 60:,.0f} min"
+        self._reporter.bar(done * 100, 100, "%", what=f"Training, {left} left")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._reporter.end_bar()
 
     def _log_every(self) -> int:
         return max(1, min(10, self._clock.max_steps // 100))
