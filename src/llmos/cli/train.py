@@ -22,6 +22,7 @@ from llmos.cli.context import json_option, refusals_as_messages
 @click.option("--preset", help="Size of a new model: nano, tiny, small, base, medium, large.")
 @click.option("--max-minutes", type=float, help="Stop after so many minutes.")
 @click.option("--max-steps", type=int, help="Stop after so many steps.")
+@click.option("--max-epochs", type=float, help="Stop after so many passes over the data.")
 @click.option("--lora", is_flag=True, help="Tune small matrices beside the frozen base.")
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path("output"), help="Folder of the model."
@@ -45,6 +46,7 @@ def command(
     preset: str | None,
     max_minutes: float | None,
     max_steps: int | None,
+    max_epochs: float | None,
     lora: bool,
     output: Path,
     push: str | None,
@@ -74,7 +76,7 @@ def command(
                 f"There is no file {recipe}; a recipe that comes along: {', '.join(RECIPES)}."
             )
         recipe = RECIPES[str(recipe)]
-    options = Options(base, family, preset, max_minutes, max_steps, lora, push)
+    options = Options(base, family, preset, max_minutes, max_steps, lora, push, max_epochs)
     written = None
     if recipe is None:
         written = from_options(objective=objective or "", data=data, options=options, root=Path.cwd())

@@ -55,12 +55,13 @@ def training_recipe(path: str, model_name: str, options: Mapping[str, Any]) -> d
 
 
 def training_command(path: str, model_name: str, options: Mapping[str, Any]) -> str:
-    """The same as a line for a shell."""
+    """The same as a line for a shell; of a fine-tuning the defaults, as a line cannot say its whole recipe."""
     minutes = f"{options['max_minutes']:g}"
     if path == FINETUNE:
         words = ["llmos", "train", "--objective", "sft", "--data", CHAT, "--base", BASE, "--lora"]
     else:
-        words = ["llmos", "train", "quickstart"]
+        limits = training_recipe(path, model_name, options)["training"]
+        words = ["llmos", "train", "quickstart", "--max-epochs", f"{limits['max_epochs']:g}"]
         if options["languages"] != "both":
             words += ["--data", TEXTS[options["languages"]]]
     return shlex.join([*words, "--max-minutes", minutes, "--push", model_name])

@@ -38,6 +38,12 @@ class Options:
     max_steps: int | None = None
     lora: bool = False
     push: str | None = None
+    max_epochs: float | None = None
+
+    def limits(self) -> dict[str, float | None]:
+        """What may end a run."""
+        names = ("max_minutes", "max_steps", "max_epochs")
+        return {name: getattr(self, name) for name in names}
 
 
 UNSAID = Options()
@@ -69,7 +75,7 @@ def with_options(
 ) -> Recipe:
     """`recipe`, which lies in `folder`, with these things said otherwise. Raises RecipeError.
 
-    A limit takes the place of all limits of the recipe. Its files are made absolute, so that what comes
+    Limits take the place of all limits of the recipe. Its files are made absolute, so that what comes
     out may lie elsewhere.
     """
     import yaml
@@ -80,8 +86,8 @@ def with_options(
             source["files"] = [_absolute(name, folder) for name in source["files"]]
     if data:
         value["data"]["sources"] = sources_of(data, root)
-    if options.max_minutes is not None or options.max_steps is not None:
-        for name in ("max_minutes", "max_steps", "max_epochs"):
+    if any(limit is not None for limit in options.limits().values()):
+        for name in options.limits():
             value.get("training", {}).pop(name, None)
     return _with(value, options)
 
@@ -91,7 +97,7 @@ def _with(value: dict[str, Any], options: Options) -> Recipe:
 
     said: dict[str, dict[str, Any]] = {
         "model": {"base": options.base, "family": options.family, "preset": options.preset},
-        "training": {"max_minutes": options.max_minutes, "max_steps": options.max_steps},
+        "training": options.limits(),
         "lora": {"rank": 16} if options.lora and not value.get("lora") else {},
         "push": {"repo": options.push},
     }
