@@ -15,7 +15,7 @@ from llmos.core.errors import LlmosError
 from llmos.lab.data.errors import DataError
 from llmos.lab.events import Reporter
 from llmos.lab.recipes.load import parse_recipe
-from llmos.lab.recipes.schema import Recipe
+from llmos.lab.recipes.schema import TUNED_BY_TRL, Recipe
 from llmos.lab.samples import sample
 from llmos.lab.train.run import prepare, train
 
@@ -31,6 +31,8 @@ DATA = {
     "tag": "tags.jsonl",
     "qa": "questions.jsonl",
     "summarize": "headings.jsonl",
+    "reward": "preferences.jsonl",
+    "dpo": "preferences.jsonl",
 }
 SIZES = {
     "llama": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "head_dim": 16},
@@ -46,7 +48,7 @@ SIZES |= {"roberta": SIZES["bert"], "xlm-roberta": SIZES["bert"], "gpt2": {"n_em
 
 
 def recipe_of(objective: str, model: dict[str, Any], *, more: str = "", **training: Any) -> Recipe:
-    length = 160 if objective == "sft" else 48  # an answer needs room behind its question
+    length = 160 if objective in TUNED_BY_TRL else 48  # an answer needs room behind its question
     options = {
         "max_steps": 3,
         "sequence_length": length,
@@ -128,6 +130,8 @@ def test_layers_computed_again_learn_the_same(
 HEADS = {
     "clm": ("llama", "CausalLM", ""),
     "sft": ("llama", "CausalLM", ""),
+    "dpo": ("llama", "CausalLM", ""),
+    "reward": ("llama", "SequenceClassification", "score"),
     "mlm": ("bert", "MaskedLM", ""),
     "classify": ("bert", "SequenceClassification", "classifier"),
     "tag": ("bert", "TokenClassification", "classifier"),
@@ -137,7 +141,7 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("objective", [name for name in HEADS if name not in ("clm", "sft")])
+@pytest.mark.parametrize("objective", [n for n in HEADS if n not in ("clm", *TUNED_BY_TRL)])
 def test_an_adapter_suits_every_objective(objective: str, bases: dict[str, Path], tmp_path: Path) -> None:
     family, head, fresh = HEADS[objective]
     trained: list[str] = []
@@ -165,7 +169,7 @@ def test_an_adapter_suits_every_objective(objective: str, bases: dict[str, Path]
     assert all(name.endswith("weight") and "orm" not in name and "embed" not in name for name in moved), moved
 
 
-@pytest.mark.parametrize("objective", ["clm", "sft", "classify"])
+@pytest.mark.parametrize("objective", ["clm", "sft", "dpo", "reward", "classify"])
 def test_an_adapter_alone_says_what_the_merged_model_says(
     objective: str, bases: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -178,14 +182,14 @@ def test_an_adapter_alone_says_what_the_merged_model_says(
     assert left == {"adapter_model.safetensors"}
     kind = getattr(transformers, f"AutoModelFor{head}")
     merged = kind.from_pretrained(str(tmp_path / "true")).eval()
-    labels = {"num_labels": merged.config.num_labels} if objective == "classify" else {}
+    labels = {"num_labels": merged.config.num_labels} if objective in ("classify", "reward") else {}
     base = kind.from_pretrained(str(bases[family]), **labels)
     alone = PeftModel.from_pretrained(base, str(tmp_path / "false")).eval()
     ids = torch.arange(10, 30)[None]
     with torch.no_grad():
         assert torch.allclose(alone(input_ids=ids).logits, merged(input_ids=ids).logits, atol=1e-4)
         plain = kind.from_pretrained(str(bases[family])).eval()
-        assert objective == "classify" or not torch.allclose(
+        assert labels or not torch.allclose(
             plain(input_ids=ids).logits, merged(input_ids=ids).logits, atol=1e-4
         )
 
