@@ -55,7 +55,7 @@ def training_recipe(path: str, model_name: str, options: Mapping[str, Any]) -> d
 
 
 def training_command(path: str, model_name: str, options: Mapping[str, Any]) -> str:
-    """The same as a line for a shell; of a fine-tuning the defaults, as a line cannot say its whole recipe."""
+    """The same as a line for a shell; of a fine-tuning the defaults, as a line cannot say all of it."""
     minutes = f"{options['max_minutes']:g}"
     if path == FINETUNE:
         words = ["llmos", "train", "--objective", "sft", "--data", CHAT, "--base", BASE, "--lora"]
