@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,15 @@ def test_rows_longer_than_the_model_are_refused(
     words = rf"training.sequence_length: \d+ is longer than the model's {positions} positions"
     with Reporter(quiet=True) as reporter, pytest.raises(LlmosError, match=words):
         prepare(recipe, tmp_path, reporter)
+
+
+def test_pairs_without_room_are_counted(bases: dict[str, Path], tmp_path: Path) -> None:
+    recipe = recipe_of("reward", {"base": str(bases["llama"])}, sequence_length=112, max_steps=1)
+    with Reporter(quiet=True, events=str(tmp_path / "events.jsonl")) as reporter:
+        train(recipe, tmp_path / "out", reporter)
+    found = re.search(r"(\d+) of (\d+) examples are left out", (tmp_path / "events.jsonl").read_text())
+    assert found
+    assert 0 < int(found[1]) < int(found[2])
 
 
 def test_rows_fit_a_base_where_nothing_was_said(bases: dict[str, Path], tmp_path: Path) -> None:

@@ -214,14 +214,24 @@ def make_tuner(run: Any, reporter: Reporter, micro: int) -> tuple[Any, Course]:
             optimizers=(optimizer, scheduler),
             **more,
         )
-    if not len(trainer.train_dataset):
-        raise DataError(
-            f"No example of {recipe.objective} is left: rows of {training.sequence_length} tokens have no "
-            "room for an answer. Raise training.sequence_length."
-        )
+    _check_room(len(train), len(trainer.train_dataset), recipe, reporter)
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.clock = reporter, clock
     return trainer, course
+
+
+def _check_room(given: int, left: int, recipe: Recipe, reporter: Reporter) -> None:
+    """Say how many examples TRL left out as too long. Raises DataError where none is left."""
+    length = recipe.training.sequence_length
+    if not left:
+        raise DataError(
+            f"No example of {recipe.objective} is left: rows of {length} tokens have no room for an answer. "
+            "Raise training.sequence_length."
+        )
+    if left < given:
+        reporter.say(
+            f"{given - left:,} of {given:,} examples are left out: rows of {length} tokens are too short."
+        )
 
 
 def _kinds(objective: str) -> tuple[Any, Any]:
