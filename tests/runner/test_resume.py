@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def _lose_a_machine(server: LiveServer, tmp_path: Path) -> None:
     jobs, api = Jobs(server), HfApi(endpoint=server.url, token=server.tokens["ada"])
     api.create_repo("ada/lines", repo_type="dataset")
     text = Path(sample("english.txt")).read_bytes()[:30_000]
-    api.upload_file(path_or_fileobj=text, path_in_repo="lines.txt", repo_id="ada/lines", repo_type="dataset")
+    card = b"---\nlicense: cc-by-4.0\n---\n"
+    for path, content in (("README.md", card), ("lines.txt", text)):
+        api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id="ada/lines", repo_type="dataset")
     lost = start_runner(server, tmp_path / "lost", register(server, "lost"))
     try:
         job = jobs.send_recipe(recipe("ada/found"))
@@ -86,9 +89,25 @@ def _lose_a_machine(server: LiveServer, tmp_path: Path) -> None:
     ]
     assert models[0] == models[1]
     assert not [name for name in api.list_repo_files("ada/found") if name.startswith("checkpoint")]
+    _tells_its_story(api, jobs.log(job), tmp_path)
     kept = Path(api.snapshot_download("ada/found", revision=branch, cache_dir=tmp_path / "cache"))
     assert not [path.name for path in kept.rglob("*") if path.is_file() and is_pickle(path)]
     jobs.http.close()
+
+
+def _tells_its_story(api: HfApi, log: list[str], folder: Path) -> None:
+    """What a recipe left open stands in the log; on the card data, commit and licence, and all of the run."""
+    assert any(line.startswith("optimiser.learning_rate") and "preset nano" in line for line in log), log
+    commit = api.dataset_info("ada/lines").sha
+    card, found, used = (
+        Path(api.hf_hub_download("ada/found", name, cache_dir=folder / "cache")).read_text(encoding="utf-8")
+        for name in ("README.md", "metrics.json", "recipe.resolved.yaml")
+    )
+    assert f"| ada/lines | `{str(commit)[:12]}` | cc-by-4.0 |" in card
+    assert "license: cc-by-4.0" in card
+    assert f"revision: {commit}" in used
+    metrics = json.loads(found)
+    assert (metrics["steps"], metrics["sources"][0]["revision"]) == (STEPS, commit)
 
 
 def steps(api: HfApi, repo: str, branch: str) -> list[str]:
