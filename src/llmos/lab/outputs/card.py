@@ -282,8 +282,8 @@ def _training(facts: CardFacts) -> str:
     lines = [f"- {facts.steps:,} steps, {facts.tokens:,} tokens, {_duration(facts.seconds)}"]
     if facts.best_step:
         lines.append(
-            f"- The weights are those of step {facts.best_step:,}, chosen for the lowest loss on the held-out "
-            "part; its figures above are a little better for it than on texts nobody has looked at"
+            f"- The weights are those of step {facts.best_step:,}, chosen for the lowest loss on the "
+            "held-out part; its figures above are a little better for it than on texts nobody has looked at"
         )
     machine = facts.machine
     if machine:
