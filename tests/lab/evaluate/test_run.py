@@ -455,8 +455,10 @@ def test_a_job_leaves_its_record_where_repositories_keep_them(
         (rows / "laid" / "data" / f"{split}.jsonl").write_bytes((rows / "rows.jsonl").read_bytes())
     laid = {"model:ada/tiny-llm": str(tiny_llama), "dataset:grace/law": str(rows / "laid")}
     monkeypatch.setenv("LLMOS_INPUTS", json.dumps(laid))
+    # Of a branch the commit that the hub pinned for the job is recorded.
+    monkeypatch.setenv("LLMOS_INPUT_REVISIONS", json.dumps({"dataset:grace/law": "cd" * 20}))
     monkeypatch.setenv("LLMOS_JOB_ID", "ab" * 12)
-    benchmark = {"repo": "grace/law", "revision": "cd" * 20, "task_id": "law"}
+    benchmark = {"repo": "grace/law", "revision": "main", "task_id": "law"}
     model = {"repo": "ada/tiny-llm", "revision": "ef" * 20}
     recipe = {"evaluation": {"model": model, "benchmark": benchmark}, "push": {"repo": "ada/tiny-llm"}}
     (rows / "recipe.json").write_text(json.dumps(recipe))
