@@ -121,3 +121,25 @@ def test_queries_of_a_model_are_taken_by_heads_and_keys_by_theirs() -> None:
     found = {name.split(".")[-2]: muon.heads.get(id(p), 1) for name, p in model.named_parameters()}
     assert (found["q_proj"], found["k_proj"], found["v_proj"]) == (4, 2, 2)
     assert found["o_proj"] == found["up_proj"] == 1
+
+
+def test_t5_moves_its_queries_as_little_as_they_are_small() -> None:
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    from llmos.lab.recipes.schema import Optimiser
+    from llmos.lab.train.optim import make_optimizer
+
+    model = T5ForConditionalGeneration(
+        T5Config(vocab_size=40, d_model=32, d_kv=16, d_ff=64, num_layers=1, num_heads=2)
+    )
+    choice = Optimiser(name="muon", learning_rate=0.01, weight_decay=0.1, beta2=0.95)
+    rates: dict[str, float] = {}
+    names = {id(p): name for name, p in model.named_parameters()}
+    for group in make_optimizer(model, choice).param_groups:
+        rates |= {names[id(p)]: group["lr"] for p in group["params"]}
+    attention = "decoder.block.0.layer.1.EncDecAttention"
+    assert rates[f"{attention}.k.weight"] == choice.muon_learning_rate
+    assert rates[f"{attention}.q.weight"] == pytest.approx(choice.muon_learning_rate / 4)
+    distances = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    assert rates["shared.weight"] == 0.01 < rates[distances]
+    assert len(rates) == len(names)

@@ -257,6 +257,12 @@ def test_what_is_hidden_is_learnt_by_heart(
     assert trainer.evaluate()["eval_loss"] < (0.9 if family == "t5" else 0.2)
 
 
+def test_a_new_t5_prefers_no_token(tmp_path: Path, quiet: Reporter) -> None:
+    run = prepare(recipe_of("seq2seq", "t5"), tmp_path, quiet)
+    trainer, _ = make_trainer(run, quiet)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(math.log(len(run.tokenizer)), rel=0.05)
+
+
 def test_what_frequencies_alone_would_lose() -> None:
     cache = SimpleNamespace(tokens=np.array([0, 2, 2, 2, 3, 0]), facts={"vocab_size": 5})
     # Smoothed counts of text: 4 of 2, 2 of 3, 1 of 1 and 4; 0 is special, as one of four targets is.

@@ -37,6 +37,7 @@ _AUTO = {
     "qa": "AutoModelForQuestionAnswering",
 }
 _LABELLED = ("classify", "tag", "reward")
+_T5_EMBEDDINGS = 0.05
 
 
 class ModelError(Unprocessable):
@@ -109,9 +110,26 @@ def _new(auto: Any, config: Any, recipe: Recipe) -> Any:
             raise ModelError("denoising.sentence_pairs: only bert and albert have this objective.")
         return getattr(transformers, name)(config)
     try:
-        return auto.from_config(config)
+        model = auto.from_config(config)
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"model: {error}") from error
+    if config.model_type == "t5":
+        _narrow_embeddings(model)
+    return model
+
+
+def _narrow_embeddings(model: Any) -> None:
+    """Let a new T5 begin by knowing nothing.
+
+    Its embeddings are drawn at 1.0: what a layer adds is small beside the token that goes in, and as they
+    are the output's, too, the model first says each token again and must unlearn it. Here they are as small
+    as in other families, and the decoder's last norm begins with what the output is divided by.
+    """
+    import torch
+
+    with torch.no_grad():
+        model.shared.weight.mul_(_T5_EMBEDDINGS)
+        model.decoder.final_layer_norm.weight.fill_(model.config.d_model**0.5)
 
 
 def _load(auto: Any, choice: Model, where: str, extra: dict[str, Any]) -> Any:

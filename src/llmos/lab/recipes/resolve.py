@@ -118,11 +118,6 @@ def _fill_optimiser(full: Recipe, fill: Any) -> None:
         rate, reason = PRESETS[full.model.preset].learning_rate, f"preset {full.model.preset}"
         if full.model.family not in DECODERS:
             rate, reason = rate / 2, f"{reason}, halved: {full.model.family} is less steady"
-        if full.model.family == "t5" and optimiser.name == "muon":
-            rate, reason = (
-                rate * 5,
-                f"{reason}, times five: what Muon leaves out, its wide embeddings, moves slowly",
-            )
         if full.objective in _TUNING_RATES:
             rate, reason = rate / 10, f"{reason}, a tenth: preferences are few"
     elif full.lora:

@@ -42,7 +42,11 @@ class Muon(torch.optim.Muon):
     """
 
     def __init__(
-        self, params: Sequence[Tensor], *, heads: Mapping[int, int] | None = None, **options: Any
+        self,
+        params: Sequence[Tensor] | Sequence[dict[str, Any]],
+        *,
+        heads: Mapping[int, int] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(params, **options)
         self.heads = dict(heads or {})
