@@ -81,7 +81,7 @@ def test_a_mistake_is_told_with_its_line(written: str, line: int, field: str, wo
         *(("reward", f"data.longer: {longer}", "data.longer: reward leaves") for longer in ("cut", "error")),
         *(
             (name, f"data.longer: {longer}", f"data.longer: {longer} needs data.packing fit or none")
-            for name in PRETRAINING
+            for name in sorted(PRETRAINING)
             for longer in ("drop", "error")
         ),
     ],
