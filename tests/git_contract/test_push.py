@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from llmos.features.repos.models import BranchRule, Repo
+from llmos.features.repos.places import git_path
 from llmos.infra.queue.outbox import OutboxEvent
 
 
@@ -37,6 +38,16 @@ def test_a_push_moves_the_branch_and_is_recorded(clone, repo, live_rt):
     assert {"ref": "refs/heads/main", "new_oid": head} == {
         key: updates[-1][key] for key in ("ref", "new_oid")
     }
+
+
+def test_a_lock_that_a_killed_process_left_stops_nobody(clone, repo, live_rt):
+    lock = git_path(live_rt, repo) / "refs/heads/main.lock"
+    lock.touch()
+    head = clone.commit({"c.txt": b"three\n"})
+    assert "lock" in refused(clone, "-q", "origin", "HEAD:main"), "somebody may be at it"
+    os.utime(lock, (0, 0))
+    clone.run("push", "-q", "origin", "HEAD:main")
+    assert remote_refs(clone)["refs/heads/main"] == head
 
 
 def test_branches_and_tags_come_and_go(clone):

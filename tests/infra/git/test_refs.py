@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pygit2
@@ -23,6 +25,7 @@ from llmos.infra.git.refs import (
 )
 from llmos.infra.git.repository import open_repo
 from llmos.infra.git.revisions import read_ref
+from llmos.infra.git.stale_locks import clear_stale_locks
 
 
 def _refused(git_repo, *update) -> RefConflict:
@@ -121,6 +124,28 @@ def test_gits_own_lock_is_respected_and_ours_by_git(git_repo, commit, repo_path:
     assert not lock.exists()
 
 
+def test_a_lock_that_a_killed_process_left_is_removed(git_repo, commit, repo_path: Path) -> None:
+    first, second = commit({"a": b"1"}), commit({"a": b"2"})
+    create_branch(git_repo, "x", first)
+    a_minute_ago = time.time() - 61
+    for name in ("refs/heads/main.lock", "packed-refs.lock"):
+        (repo_path / name).touch()
+        os.utime(repo_path / name, (a_minute_ago, a_minute_ago))
+    update_ref(git_repo, "refs/heads/main", first, second)
+    delete_ref(git_repo, "refs/heads/x", first)
+    assert read_ref(git_repo, "refs/heads/main") == first
+    assert not list(repo_path.rglob("*.lock"))
+
+
+def test_only_locks_of_refs_are_looked_for(repo_path: Path) -> None:
+    other = repo_path.parent / "other.lock"
+    other.touch()
+    os.utime(other, (0, 0))
+    with pytest.raises(InvalidRef):
+        clear_stale_locks(repo_path, ["refs/heads/../../../other"])
+    assert other.exists()
+
+
 def test_an_annotated_tag_is_a_tag_object(git_repo, commit, ada, git) -> None:
     oid = commit({"a": b"1"})
     create_tag(git_repo, "v1", oid, message="First\n\nwords", tagger=ada)
@@ -141,6 +166,7 @@ from llmos.infra.git.errors import RefConflict
 from llmos.infra.git.refs import update_ref
 from llmos.infra.git.repository import open_repo
 from llmos.infra.git.revisions import read_ref
+from llmos.infra.git.stale_locks import clear_stale_locks
 
 path, *commits = sys.argv[1:]
 git_repo = open_repo(path)

@@ -26,6 +26,7 @@ from llmos.infra.git.revisions import (
     read_ref,
     resolve,
 )
+from llmos.infra.git.stale_locks import clear_stale_locks
 
 LOCK_TIMEOUT_S = 5.0
 _LOCK_POLL_S = 0.005
@@ -56,7 +57,8 @@ def update_ref(
     it moves or packs a ref, so of several writers with one `expected_old` exactly one wins,
     whatever thread, process or program they are. The new value is on disk on return.
     Raises RevisionNotFound if `new` is not a commit or tag of this repository, InvalidRef for a
-    malformed name, RefConflict also if the lock stays taken for LOCK_TIMEOUT_S seconds.
+    malformed name, RefConflict also if the lock stays taken for LOCK_TIMEOUT_S seconds; one that a killed
+    process left is removed once it is old enough.
     """
     update_refs(git_repo, [RefUpdate(ref, new, expected_old)])
 
@@ -97,6 +99,8 @@ def _lock(git_repo: pygit2.Repository, transaction: ReferenceTransaction, ref: s
             return
         except (pygit2.GitError, ValueError, OSError, KeyError) as error:
             _check_neighbours(git_repo, ref)
+            if clear_stale_locks(Path(git_repo.path), [ref]):
+                continue
             if time.monotonic() > deadline:
                 raise RefConflict(f"{ref} is being changed by someone else: try again.") from error
         time.sleep(_LOCK_POLL_S)

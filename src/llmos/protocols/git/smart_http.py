@@ -27,6 +27,7 @@ from llmos.features.repos.policy import access_repo, check_content
 from llmos.features.repos.push import record_push
 from llmos.features.repos.receive import PushRefused, check_push, check_push_access
 from llmos.infra.git.errors import RepositoryMissing
+from llmos.infra.git.stale_locks import clear_stale_locks
 from llmos.infra.runtime import Runtime
 from llmos.infra.web.deps import get_runtime, run_read
 from llmos.protocols.git.child import (
@@ -220,6 +221,8 @@ async def _receive_pack(target: GitTarget, child: GitChild, line: HookLine, wire
             await run_in_threadpool(
                 check_push, target.rt, target.actor, target.repo_id, call.updates, call.quarantine
             )
+            refs = [update.ref for update in call.updates]
+            await run_in_threadpool(clear_stale_locks, target.path, refs)
             if child.is_stopping:
                 raise PushRefused("The client went away before the push was accepted.")
             # From here on refs move: the push is finished even if the client does not wait.
